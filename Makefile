@@ -1,0 +1,84 @@
+# `make help` lists what there is. A machine needs Python 3.11 or newer and make; all
+# else is installed into .venv, by hash, from the index that pip is configured for.
+# A target is one rule with a `## sentence`; rooms that come later add their own.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PROTOS := $(wildcard proto/niyama/*/*.proto)
+# Fast tests: no processes for minutes, no cluster, no model.
+FAST   := not slow and not kubernetes and not vllm
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(STAMP) ## Create .venv, generate niyama.v1, install all in editable form
+
+# Both steps are by hash: the environment, and the isolated build that generates niyama.v1.
+$(STAMP): pyproject.toml $(wildcard requirements/*.txt) $(wildcard proto/*.py) $(PROTOS) | $(BIN)/uv
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/uv.txt requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps \
+		--build-constraints requirements/build.txt --editable .
+	@touch $@
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+
+.PHONY: demo
+demo: $(STAMP) ## Show a real local cluster keep promises (TRACE="file ..." replays real traffic)
+	$(BIN)/niyama demo $(foreach file,$(TRACE),--trace $(file))
+
+.PHONY: test
+test: $(STAMP) ## Run all fast tests (ARGS="-k word" goes to pytest)
+	$(BIN)/python -m pytest -m "$(FAST)" $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(STAMP) ## Run the tests that start real processes for long
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+.PHONY: check
+check: $(STAMP) ## Lint, types, import rules, proto lint, architecture tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint proto
+	$(BIN)/python -m pytest -q tests/architecture
+
+.PHONY: format
+format: $(STAMP) ## Format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+	$(BIN)/buf format --write proto
+
+.PHONY: proto
+proto: $(STAMP) ## Generate niyama.v1 again (an install has done so already)
+	$(BIN)/uv run --quiet --isolated --no-project --python $(BIN)/python \
+		--with-requirements requirements/build.txt python proto/generate.py
+
+.PHONY: bench
+bench: $(STAMP) ## Measure the time of one plan and the router's throughput
+	$(BIN)/python bench/plan.py
+	$(BIN)/python bench/router.py
+
+.PHONY: requirements
+requirements: export UV_CUSTOM_COMPILE_COMMAND := make requirements
+requirements: COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	--no-emit-index-url --no-emit-find-links $(UPGRADE)
+requirements: | $(BIN)/uv ## Compile requirements/*.txt from pyproject.toml (UPGRADE=--upgrade)
+	echo uv | $(COMPILE) - --output-file requirements/uv.txt
+	$(COMPILE) --group build --output-file requirements/build.txt
+	$(COMPILE) pyproject.toml --extra cli --group dev --output-file requirements/dev.txt
+
+.PHONY: clean
+clean: ## Remove .venv, generated code, results and caches
+	rm -rf $(VENV) proto/gen out dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
