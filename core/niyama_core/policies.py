@@ -1,0 +1,113 @@
+"""The scheduling policies by name, each put together from an order, a budget and a rule of relegation.
+
+A policy is data: which small rules it uses. To add one, write its rules (one file) and name it here (one line).
+
+Names: `sarathi-*` are the baselines, one queue and a fixed budget; `qoserve` is the published algorithm; `niyama` is
+our best.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from niyama_core.chunking import Chunking, FixedBudget, SlackGrid
+from niyama_core.latency import LatencyModel
+from niyama_core.priority import (
+    DeadlineFirst,
+    FirstCome,
+    Hybrid,
+    LatestPrefill,
+    Priority,
+    ShortestJob,
+    ShortestRemainingPrefill,
+)
+from niyama_core.relegation import HintedRelegation, NoRelegation, Relegation
+
+__all__ = ["POLICIES", "Policy", "SchedulerSettings", "build_policy"]
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerSettings:
+    """What a manifest may say of a replica's scheduler.
+
+    Attributes:
+        policy: one of `POLICIES`.
+        alpha: seconds by which each token of remaining work puts a request off, for policies that weigh work against
+            deadlines; None for the policy's own value.
+        safety: factor on predicted iteration times, for policies with dynamic chunking.
+        token_budget: tokens an iteration, for policies with a fixed budget.
+        max_num_seqs: the most requests that hold KV at once.
+    """
+
+    policy: str = "niyama"
+    alpha: float | None = None
+    safety: float = 1.2
+    token_budget: int = 256
+    max_num_seqs: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a replica schedules.
+
+    Attributes:
+        name: how manifests name it.
+        priority: order of waiting prefills.
+        chunking: tokens an iteration.
+        relegation: who goes behind all that can be on time.
+        selective_preemption: whether a begun prefill that would miss by waiting goes before more urgent ones.
+    """
+
+    name: str
+    priority: Priority
+    chunking: Chunking
+    relegation: Relegation
+    selective_preemption: bool = False
+
+
+_Builder = Callable[[SchedulerSettings, LatencyModel], Policy]
+
+
+def _sarathi(priority: Priority) -> _Builder:
+    def build(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:
+        return Policy(settings.policy, priority, FixedBudget(settings.token_budget), NoRelegation())
+
+    return build
+
+
+def _deadline_driven(order: Callable[[float], Priority], default_alpha: float) -> _Builder:
+    def build(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:
+        alpha = default_alpha if settings.alpha is None else settings.alpha
+        return Policy(
+            settings.policy,
+            order(alpha),
+            SlackGrid(predictor, safety=settings.safety),
+            HintedRelegation(),
+            selective_preemption=True,
+        )
+
+    return build
+
+
+POLICIES: Mapping[str, _Builder] = MappingProxyType(
+    {
+        "niyama": _deadline_driven(LatestPrefill, default_alpha=0.0005),
+        "qoserve": _deadline_driven(Hybrid, default_alpha=0.008),
+        "sarathi-fcfs": _sarathi(FirstCome()),
+        "sarathi-edf": _sarathi(DeadlineFirst()),
+        "sarathi-srpf": _sarathi(ShortestRemainingPrefill()),
+        "sarathi-sjf": _sarathi(ShortestJob()),
+    }
+)
+
+
+def build_policy(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:
+    """Return the policy that `settings` names.
+
+    Raises:
+        ValueError: there is no policy of that name.
+    """
+    builder = POLICIES.get(settings.policy)
+    if builder is None:
+        raise ValueError(f"scheduler.policy {settings.policy!r} is unknown: choose one of {', '.join(POLICIES)}")
+    return builder(settings, predictor)
