@@ -1,5 +1,6 @@
 """Holds the tree to the rules of `house.py`, and shows that each rule can complain."""
 
+import configparser
 import subprocess
 import tomllib
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 from tests.architecture import house
 
 ROOT = Path(__file__).parents[2]
-ROOMS = sorted(ROOT.glob("*/niyama_*"))
+ROOMS = sorted(path for path in ROOT.glob("[a-z]*/niyama_*") if path.is_dir())
 MODULES = house.modules_below(*ROOMS)
 EVERY_MODULE = MODULES + house.modules_below(ROOT / "tests", ROOT / "bench", ROOT / "examples")
 CORE = house.modules_below(ROOT / "core")
@@ -18,9 +19,11 @@ CORE = house.modules_below(ROOT / "core")
 Checker = Callable[[str], list[str]]
 
 
-def complaints(check: Checker, paths: list[Path]) -> str:
-    """One line each, as text, so that a failing test shows them all."""
-    return "\n".join(f"{path.relative_to(ROOT)}: {line}" for path in paths for line in check(path.read_text()))
+def hold(paths: list[Path], check: Checker) -> None:
+    """Fail with every complaint of the files, one a line, and no traceback."""
+    report = [f"{path.relative_to(ROOT)}: {line}" for path in paths for line in check(path.read_text())]
+    if report:
+        pytest.fail("\n".join(report), pytrace=False)
 
 
 def tracked_files() -> list[str]:
@@ -31,7 +34,7 @@ def tracked_files() -> list[str]:
 
 
 def test_no_module_or_function_is_oversized() -> None:
-    assert complaints(house.oversized, EVERY_MODULE) == ""
+    hold(EVERY_MODULE, house.oversized)
 
 
 def test_nine_functions_in_ten_are_short() -> None:
@@ -39,24 +42,24 @@ def test_nine_functions_in_ten_are_short() -> None:
 
 
 def test_no_signature_is_crowded() -> None:
-    assert complaints(house.crowded_signatures, MODULES) == ""
+    hold(MODULES, house.crowded_signatures)
 
 
 def test_the_core_is_pure() -> None:
     assert CORE
-    assert complaints(house.impure, CORE) == ""
+    hold(CORE, house.impure)
 
 
 def test_every_module_opens_with_what_it_is_for() -> None:
-    assert complaints(house.undocumented, EVERY_MODULE) == ""
+    hold(EVERY_MODULE, house.undocumented)
 
 
 def test_no_module_holds_state() -> None:
-    assert complaints(house.module_state, MODULES) == ""
+    hold(MODULES, house.module_state)
 
 
 def test_every_exported_name_is_there() -> None:
-    assert complaints(house.missing_exports, MODULES) == ""
+    hold(MODULES, house.missing_exports)
 
 
 def test_no_module_is_named_for_nothing_in_particular() -> None:
@@ -73,12 +76,28 @@ def test_no_source_root_is_a_package() -> None:
 
 
 def test_compiled_requirements_name_no_index() -> None:
-    assert complaints(house.addresses, sorted((ROOT / "requirements").glob("*.txt"))) == ""
+    hold(sorted((ROOT / "requirements").glob("*.txt")), house.addresses)
 
 
 def test_the_compiled_build_is_the_declared_build() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["dependency-groups"]["build"] == project["build-system"]["requires"]
+
+
+def test_every_room_is_installed_typed_and_linted() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    build = project["tool"]["hatch"]["build"]
+    imports = configparser.ConfigParser()
+    imports.read(ROOT / ".importlinter")
+    linted = imports["importlinter"]["root_packages"].split()
+    for room in ROOMS:
+        root, package = room.parent.name, room.name
+        assert root in build["dev-mode-dirs"], package
+        assert f"{root}/{package}" in build["targets"]["wheel"]["packages"], package
+        assert f"$MYPY_CONFIG_FILE_DIR/{root}" in project["tool"]["mypy"]["mypy_path"], package
+        assert package in project["tool"]["coverage"]["run"]["source_pkgs"], package
+        assert package in linted, package
+        assert (room / "py.typed").exists(), package
 
 
 LONG_FUNCTION = "def f():\n" + "    x = 1\n" * house.MAX_FUNCTION_LINES
