@@ -65,8 +65,8 @@ def main() -> None:
     if files.sharegpt:
         write("sharegpt", sharegpt(read_trace(files.sharegpt)))
     if files.azure_2024_quantiles:
-        write("azure-code-2024", azure_2024("code", files.azure_2024_quantiles, 16_803_695))
-        write("azure-conv-2024", azure_2024("conv", files.azure_2024_quantiles, 27_303_999))
+        write("azure-code-2024", azure_2024("code", files.azure_2024_quantiles, num_requests=16_803_695))
+        write("azure-conv-2024", azure_2024("conv", files.azure_2024_quantiles, num_requests=27_303_999))
 
 
 def azure_2023(trace: str, requests: Trace) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def sharegpt(requests: Trace) -> dict[str, Any]:
     }
 
 
-def azure_2024(trace: str, table: Path, num_requests: int) -> dict[str, Any]:
+def azure_2024(trace: str, table: Path, *, num_requests: int) -> dict[str, Any]:
     """Return the figures of a trace of which only a table of percentiles is to be had."""
     with table.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["trace"] == trace]

@@ -113,7 +113,7 @@ class RateCurve:
 
 
 def draw_arrivals(
-    curve: RateCurve, until: Until, rng: np.random.Generator, *, start: float = 0.0, gap_cap: float | None = None
+    curve: RateCurve, until: Until, *, rng: np.random.Generator, start: float = 0.0, gap_cap: float | None = None
 ) -> Times:
     """Return random arrivals at the rates of `curve`, in seconds since `start` seconds into it.
 

@@ -13,7 +13,7 @@ import gzip
 import math
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import PathLike
@@ -132,7 +132,7 @@ class _Reader:
         rows = csv.reader(text)
         header = [column.strip() for column in next(rows, [])]
         trace_format = self._format(header)
-        places = [header.index(column) for column in trace_format.columns]
+        places = {column: header.index(column) for column in trace_format.columns}
         times, prompts, outputs = array("d"), array("q"), array("q")
         for cells in rows:
             if max_rows is not None and len(prompts) >= max_rows:
@@ -140,12 +140,16 @@ class _Reader:
             self._row = rows.line_num
             if not any(cells):
                 continue
-            *time, prompt, output = self._cells(cells, places, trace_format)
+            *time, prompt, output = self._cells(cells, places)
             if time:
                 times.append(self._time(time[0], times))
             prompts.append(self._tokens(prompt, trace_format.prompt))
             outputs.append(self._tokens(output, trace_format.output))
-        return self._trace(times if trace_format.time else None, prompts, outputs)
+        if not prompts:
+            raise TraceError(self._name, "has no rows below its header; name a trace with at least one request")
+        arrivals = np.asarray(times) - times[0] if trace_format.time else None
+        name = Path(self._name).name.split(".")[0]
+        return Trace(name, arrivals, np.asarray(prompts, np.int64), np.asarray(outputs, np.int64))
 
     def _format(self, header: list[str]) -> TraceFormat:
         """Return the format whose columns are in the header."""
@@ -157,12 +161,12 @@ class _Reader:
         known = " or ".join(",".join(f.columns) for f in _FORMATS)
         raise TraceError(self._name, f"the header lacks it; the first line must name {known}", row=1, column=missing[0])
 
-    def _cells(self, cells: list[str], places: list[int], trace_format: TraceFormat) -> list[str]:
+    def _cells(self, cells: list[str], places: Mapping[str, int]) -> list[str]:
         """Return the cells that matter, in the order of the format's columns."""
-        for column, place in zip(trace_format.columns, places, strict=True):
+        for column, place in places.items():
             if place >= len(cells) or not cells[place].strip():
                 raise self._error(column, "is empty; complete the row or remove it")
-        return [cells[place].strip() for place in places]
+        return [cells[place].strip() for place in places.values()]
 
     def _tokens(self, text: str, column: str) -> int:
         """Return a count of tokens; a whole number that was written as a decimal is one."""
@@ -195,13 +199,6 @@ class _Reader:
         if before and seconds < before[-1]:
             raise self._error("TIMESTAMP", f"{text!r} is before the row above; sort the file by time")
         return seconds
-
-    def _trace(self, times: "array[float] | None", prompts: "array[int]", outputs: "array[int]") -> Trace:
-        if not prompts:
-            raise TraceError(self._name, "has no rows below its header; name a trace with at least one request")
-        arrivals = None if times is None else np.asarray(times) - times[0]
-        name = Path(self._name).name.split(".")[0]
-        return Trace(name, arrivals, np.asarray(prompts, np.int64), np.asarray(outputs, np.int64))
 
     def _error(self, column: str, problem: str) -> TraceError:
         return TraceError(self._name, problem, row=self._row, column=column)
