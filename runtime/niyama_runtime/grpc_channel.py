@@ -1,0 +1,47 @@
+"""Channels to servers of ours, with the limits and the keepalive that our servers expect.
+
+Both ends must agree: a message that one may send the other must take, and a ping that comes too often is punished
+with GOAWAY.
+"""
+
+import grpc
+
+from niyama_runtime.tls import ClientTls, channel_credentials
+
+__all__ = ["KEEPALIVE_SECONDS", "MAX_MESSAGE_BYTES", "channel_options", "open_channel"]
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""The largest message; a prompt of a million tokens, as ids, takes about 4 MB."""
+
+KEEPALIVE_SECONDS = 10.0
+"""How long a connection is silent before it is asked whether the other end lives."""
+
+KEEPALIVE_TIMEOUT_SECONDS = 5.0
+"""How long that answer may take."""
+
+
+def channel_options(*, through_proxy: bool = False) -> list[tuple[str, int]]:
+    """Return gRPC's arguments of a channel; `through_proxy` heeds the environment's http_proxy."""
+    return [
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.keepalive_time_ms", round(KEEPALIVE_SECONDS * 1000)),
+        ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT_SECONDS * 1000)),
+        ("grpc.enable_http_proxy", int(through_proxy)),
+        # A server that was away is tried again soon: the default back-off grows to two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+    ]
+
+
+def open_channel(address: str, *, tls: ClientTls | None = None, through_proxy: bool = False) -> grpc.aio.Channel:
+    """Return a channel to `address` (host:port or another of gRPC's names); it connects with the first call.
+
+    Raises:
+        TlsError: a file of `tls` cannot be used.
+    """
+    options = channel_options(through_proxy=through_proxy)
+    if tls is None:
+        return grpc.aio.insecure_channel(address, options=options)
+    return grpc.aio.secure_channel(address, channel_credentials(tls), options=options)
