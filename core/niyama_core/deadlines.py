@@ -9,7 +9,7 @@ Source: QoServe (ASPLOS'26), section on deadlines; the re-anchoring follows the 
 
 from dataclasses import dataclass
 
-from niyama_core.slo import Batch, Interactive, Slo
+from niyama_core.slo import Batch, Interactive, Slo, promised_seconds
 
 __all__ = ["TokenClock", "answer_deadline", "first_token_deadline", "service_deadline"]
 
@@ -34,11 +34,7 @@ def answer_deadline(arrival: float, slo: Slo) -> float | None:
 
 def service_deadline(arrival: float, slo: Slo) -> float:
     """Return the instant by which a request counts as on time: first token, or whole answer of a batch request."""
-    match slo:
-        case Interactive(ttft=ttft):
-            return arrival + ttft
-        case Batch(ttlt=ttlt):
-            return arrival + ttlt
+    return arrival + promised_seconds(slo)
 
 
 @dataclass(frozen=True, slots=True)

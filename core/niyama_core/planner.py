@@ -114,9 +114,11 @@ class IterationPlanner:
             if (live := self._live.get(request_id)) is not None:
                 live.advance_decode(now)
                 emitted.append(request_id)
-        for chunk in executed.chunks:
-            if (live := self._live.get(chunk.request_id)) is not None and self._advance(live, chunk.num_tokens, now):
-                emitted.append(chunk.request_id)
+        emitted.extend(
+            chunk.request_id
+            for chunk in executed.chunks
+            if (live := self._live.get(chunk.request_id)) is not None and self._advance(live, chunk.num_tokens, now)
+        )
         prefill_tokens = sum(chunk.num_tokens for chunk in executed.chunks)
         self.rates.observe(prefill_tokens, executed.seconds, budget_spent=executed.budget_spent)
         return tuple(emitted)

@@ -9,7 +9,15 @@ from typing import Protocol
 
 from niyama_core.request import LiveRequest
 
-__all__ = ["DeadlineFirst", "FirstCome", "Hybrid", "LatestPrefill", "Priority", "ShortestJob", "ShortestRemainingPrefill"]
+__all__ = [
+    "DeadlineFirst",
+    "FirstCome",
+    "Hybrid",
+    "LatestPrefill",
+    "Priority",
+    "ShortestJob",
+    "ShortestRemainingPrefill",
+]
 
 
 class Priority(Protocol):

@@ -20,6 +20,7 @@ __all__ = [
     "QosClasses",
     "Slo",
     "default_classes",
+    "promised_seconds",
 ]
 
 
@@ -103,15 +104,16 @@ class QosClasses:
     def strictest_interactive(self) -> QosClass | None:
         """Return the interactive class with the smallest TTFT, or None without one."""
         interactive = [c for c in self if isinstance(c.slo, Interactive)]
-        return min(interactive, key=_first_time, default=None)
+        return min(interactive, key=lambda c: promised_seconds(c.slo), default=None)
 
     def loosest_batch(self) -> QosClass | None:
         """Return the batch class with the largest TTLT, or None without one."""
-        return max((c for c in self if isinstance(c.slo, Batch)), key=_first_time, default=None)
+        return max((c for c in self if isinstance(c.slo, Batch)), key=lambda c: promised_seconds(c.slo), default=None)
 
 
-def _first_time(qos_class: QosClass) -> float:
-    match qos_class.slo:
+def promised_seconds(slo: Slo) -> float:
+    """Return the time by which a request counts as on time: its TTFT, or its TTLT when it is a batch request."""
+    match slo:
         case Interactive(ttft=ttft):
             return ttft
         case Batch(ttlt=ttlt):
