@@ -20,11 +20,14 @@ help: ## List the targets
 .PHONY: install
 install: $(STAMP) ## Create .venv, generate niyama.v1, install all in editable form
 
+# `--reinstall-package`: else uv finds niyama in its cache and generates nothing.
+INSTALL_EDITABLE = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --reinstall-package niyama \
+	--build-constraints requirements/build.txt --editable .
+
 # Both steps are by hash: the environment, and the isolated build that generates niyama.v1.
 $(STAMP): pyproject.toml $(wildcard requirements/*.txt) $(wildcard proto/*.py) $(PROTOS) | $(BIN)/uv
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/uv.txt requirements/dev.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps \
-		--build-constraints requirements/build.txt --editable .
+	$(INSTALL_EDITABLE)
 	@touch $@
 
 $(BIN)/uv:
@@ -60,9 +63,8 @@ format: $(STAMP) ## Format the code and mend what ruff can mend
 	$(BIN)/buf format --write proto
 
 .PHONY: proto
-proto: $(STAMP) ## Generate niyama.v1 again (an install has done so already)
-	$(BIN)/uv run --quiet --isolated --no-project --python $(BIN)/python \
-		--with-requirements requirements/build.txt python proto/generate.py
+proto: $(STAMP) ## Generate niyama.v1 again (every install does)
+	$(INSTALL_EDITABLE)
 
 .PHONY: bench
 bench: $(STAMP) ## Measure the time of one plan and the router's throughput
