@@ -81,7 +81,8 @@ def duration_from_wire(duration: duration_pb2.Duration, field: str = "duration")
     seconds, nanos = duration.seconds, duration.nanos
     if abs(seconds) > _MAX_SECONDS or abs(nanos) >= _NANOS or seconds * nanos < 0:
         raise WireError(field, "is no valid duration")
-    return seconds + nanos / _NANOS
+    # One division of whole numbers is rounded once: 1.606 stays 1.606.
+    return (seconds * _NANOS + nanos) / _NANOS
 
 
 def importance_to_wire(importance: Importance) -> qos_pb2.Importance:
