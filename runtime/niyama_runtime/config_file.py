@@ -5,7 +5,7 @@ that Kubernetes swaps under a mounted ConfigMap alike, which notifications of th
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -46,7 +46,7 @@ class ConfigFile(Generic[T]):
         self.value = self._load(self._seen)
         self.num_rejected = 0
 
-    async def changes(self) -> AsyncIterator[T]:
+    async def changes(self) -> AsyncGenerator[T, None]:
         """Yield each new value, for ever; a version that is broken is logged, counted and passed over."""
         while True:
             await asyncio.sleep(self._poll_seconds)

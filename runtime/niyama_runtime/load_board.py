@@ -8,7 +8,7 @@ member is forgotten only after a long silence. docs/adr explains why loads are r
 """
 
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -169,7 +169,7 @@ class LoadBoard:
         """Return the router's side. It remembers what it has read; keep one."""
         return LoadReader(self._redis, self._keys, self._forget_after)
 
-    async def listen(self) -> AsyncIterator[MembershipChange]:
+    async def listen(self) -> AsyncGenerator[MembershipChange, None]:
         """Yield changes as they happen, for ever; it connects again by itself and raises nothing.
 
         What happens while the connection is down is missed: read the board too.

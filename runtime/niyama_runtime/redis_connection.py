@@ -7,7 +7,7 @@ costs its callers one timeout and not one each time.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -113,7 +113,7 @@ class RedisConnection:
         """
         return await self.use(lambda client: _evaluate(client, script, keys, arguments))
 
-    async def messages(self, channel: str) -> AsyncIterator[bytes]:
+    async def messages(self, channel: str) -> AsyncGenerator[bytes, None]:
         """Yield what is published on `channel`, for ever: it connects again by itself and raises nothing.
 
         What is published while the connection is down is missed.

@@ -14,7 +14,7 @@ async def _note(clock: Clock, instant: float, notes: list[tuple[float, str]], na
     notes.append((clock.now(), name))
 
 
-async def test_the_real_clock_never_wakes_a_sleeper_early():
+async def test_the_real_clock_never_wakes_a_sleeper_early() -> None:
     clock = MonotonicClock()
     for seconds in (0.0005, 0.002, 0.01):
         instant = clock.now() + seconds
@@ -22,22 +22,23 @@ async def test_the_real_clock_never_wakes_a_sleeper_early():
         assert instant <= clock.now() < instant + 1.0
 
 
-async def test_the_real_clock_lets_others_run_when_the_instant_has_passed():
+async def test_the_real_clock_lets_others_run_when_the_instant_has_passed() -> None:
     clock, ran = MonotonicClock(), asyncio.Event()
     asyncio.get_running_loop().call_soon(ran.set)
     await clock.sleep_until(clock.now() - 1)
     assert ran.is_set()
 
 
-async def test_virtual_hours_take_no_time():
+async def test_virtual_hours_take_no_time() -> None:
     clock, before = VirtualClock(), time.monotonic()
     await clock.drive(clock.sleep_until(3600.0))
     assert clock.now() == 3600.0
     assert time.monotonic() - before < 1.0
 
 
-async def test_sleepers_wake_by_instant_and_those_of_one_instant_as_they_lay_down():
-    clock, notes = VirtualClock(), []
+async def test_sleepers_wake_by_instant_and_those_of_one_instant_as_they_lay_down() -> None:
+    clock = VirtualClock()
+    notes: list[tuple[float, str]] = []
     async with asyncio.TaskGroup() as group:
         for instant, name in ((2.0, "b"), (1.0, "a"), (2.0, "c"), (3.0, "d")):
             group.create_task(_note(clock, instant, notes, name))
@@ -45,8 +46,9 @@ async def test_sleepers_wake_by_instant_and_those_of_one_instant_as_they_lay_dow
     assert notes == [(1.0, "a"), (2.0, "b"), (2.0, "c"), (3.0, "d")]
 
 
-async def test_a_sleeper_runs_until_all_wait_again_before_the_next_of_its_instant_wakes():
-    clock, notes, queue = VirtualClock(), [], asyncio.Queue[str]()
+async def test_a_sleeper_runs_until_all_wait_again_before_the_next_of_its_instant_wakes() -> None:
+    clock, queue = VirtualClock(), asyncio.Queue[str]()
+    notes: list[str] = []
 
     async def consume() -> None:
         for _ in range(2):
@@ -67,8 +69,9 @@ async def test_a_sleeper_runs_until_all_wait_again_before_the_next_of_its_instan
     assert notes == ["produced x", "consumed x", "produced y", "consumed y"]
 
 
-async def test_run_stops_at_its_end_and_goes_on_from_there():
-    clock, notes = VirtualClock(start=10.0), []
+async def test_run_stops_at_its_end_and_goes_on_from_there() -> None:
+    clock = VirtualClock(start=10.0)
+    notes: list[tuple[float, str]] = []
     async with asyncio.TaskGroup() as group:
         group.create_task(_note(clock, 12.0, notes, "early"))
         group.create_task(_note(clock, 20.0, notes, "late"))
@@ -78,7 +81,7 @@ async def test_run_stops_at_its_end_and_goes_on_from_there():
     assert (clock.now(), notes[1]) == (20.0, (20.0, "late"))
 
 
-async def test_a_cancelled_sleeper_does_not_hold_time_up():
+async def test_a_cancelled_sleeper_does_not_hold_time_up() -> None:
     clock = VirtualClock()
     sleeper = asyncio.create_task(clock.sleep_until(5.0))
     await clock.run(until=1.0)
@@ -87,7 +90,7 @@ async def test_a_cancelled_sleeper_does_not_hold_time_up():
     assert clock.now() == 1.0
 
 
-async def test_time_does_not_advance_while_someone_still_works():
+async def test_time_does_not_advance_while_someone_still_works() -> None:
     clock, seen = VirtualClock(), []
 
     async def busy() -> None:
@@ -102,7 +105,7 @@ async def test_time_does_not_advance_while_someone_still_works():
     assert seen == [0.0] * 50
 
 
-async def test_drive_returns_the_result_and_passes_errors_on():
+async def test_drive_returns_the_result_and_passes_errors_on() -> None:
     clock = VirtualClock()
 
     async def answer() -> int:
@@ -118,7 +121,7 @@ async def test_drive_returns_the_result_and_passes_errors_on():
         await clock.drive(fail())
 
 
-async def test_waiting_for_what_never_comes_is_an_error_and_not_a_hang():
+async def test_waiting_for_what_never_comes_is_an_error_and_not_a_hang() -> None:
     clock = VirtualClock()
 
     async def wait_for_ever() -> None:
@@ -128,7 +131,7 @@ async def test_waiting_for_what_never_comes_is_an_error_and_not_a_hang():
         await clock.drive(wait_for_ever())
 
 
-async def test_a_clock_has_one_driver():
+async def test_a_clock_has_one_driver() -> None:
     clock = VirtualClock()
 
     async def drive_again() -> None:
@@ -139,7 +142,7 @@ async def test_a_clock_has_one_driver():
 
 
 @given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=4), max_size=6))
-def test_a_virtual_run_is_a_discrete_event_simulation(naps: list[list[int]]):
+def test_a_virtual_run_is_a_discrete_event_simulation(naps: list[list[int]]) -> None:
     """Each task sleeps its naps one after the other; a heap of (instant, order of lying down) says who wakes when."""
 
     async def scenario() -> list[tuple[float, int]]:

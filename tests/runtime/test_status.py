@@ -31,15 +31,18 @@ class _Failing(replica_pb2_grpc.ReplicaServicer):
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
 
-    async def Describe(self, request: describe_pb2.DescribeRequest, context: Any) -> describe_pb2.DescribeResponse:
+    async def Describe(  # noqa: N802
+        self, request: describe_pb2.DescribeRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> describe_pb2.DescribeResponse:
         context.set_trailing_metadata((("niyama-replica", "a"),))
         await status.abort(context, self.failure)
 
 
 @contextlib.asynccontextmanager
 async def _server_failing_with(failure: Failure) -> AsyncIterator[str]:
+    servicer = _Failing(failure)  # type: ignore[abstract]
     server = GrpcServer(ServerSettings(), ["niyama.v1.Replica"])
-    replica_pb2_grpc.add_ReplicaServicer_to_server(_Failing(failure), server.registry)
+    replica_pb2_grpc.add_ReplicaServicer_to_server(servicer, server.registry)
     await server.start()
     yield server.address
     await server.stop(0)
@@ -53,12 +56,12 @@ async def _error_from(address: str) -> grpc.aio.AioRpcError:
 
 
 @given(failures)
-def test_a_failure_survives_the_trailer(failure: Failure):
+def test_a_failure_survives_the_trailer(failure: Failure) -> None:
     trailer = status.trailing_metadata(failure)
     assert status.failure_of_call(failure.code, failure.message, trailer) == failure
 
 
-async def test_an_overload_reaches_the_caller_with_delay_and_reason():
+async def test_an_overload_reaches_the_caller_with_delay_and_reason() -> None:
     failure = status.overloaded("the queue is full", retry_after=1.25, metadata={"qos_class": "chat"})
     async with _server_failing_with(failure) as address:
         error = await _error_from(address)
@@ -68,7 +71,7 @@ async def test_an_overload_reaches_the_caller_with_delay_and_reason():
     assert trailer["niyama-replica"] == "a", "what was set before must be kept"
 
 
-async def test_a_synchronous_caller_gets_the_same():
+async def test_a_synchronous_caller_gets_the_same() -> None:
     failure = status.unavailable("no replica", reason="NO_REPLICA", retry_after=0.5)
 
     def call(address: str) -> Failure:
@@ -83,7 +86,7 @@ async def test_a_synchronous_caller_gets_the_same():
         assert await asyncio.to_thread(call, address) == failure
 
 
-async def test_a_bad_request_names_its_fields():
+async def test_a_bad_request_names_its_fields() -> None:
     violations = (FieldViolation("qos.ttft", "must be above zero"), FieldViolation("prompt", "is empty"))
     async with _server_failing_with(status.invalid_argument(*violations)) as address:
         failure = status.failure_of(await _error_from(address))
@@ -92,7 +95,7 @@ async def test_a_bad_request_names_its_fields():
     assert failure.message == "qos.ttft: must be above zero; prompt: is empty"
 
 
-async def test_an_error_that_quotes_a_huge_input_still_arrives():
+async def test_an_error_that_quotes_a_huge_input_still_arrives() -> None:
     violations = [FieldViolation("qos.qos_class", "unknown class " + "ü" * 100_000)] * 100
     async with _server_failing_with(status.invalid_argument(*violations)) as address:
         failure = status.failure_of(await _error_from(address))
@@ -101,14 +104,14 @@ async def test_an_error_that_quotes_a_huge_input_still_arrives():
     assert failure.reason == "INVALID_REQUEST"
 
 
-async def test_nobody_there_is_a_failure_without_details():
+async def test_nobody_there_is_a_failure_without_details() -> None:
     failure = status.failure_of(await _error_from("127.0.0.1:1"))
     assert failure.code is grpc.StatusCode.UNAVAILABLE
     assert (failure.violations, failure.retry_after, failure.reason) == ((), None, "")
 
 
 @pytest.mark.parametrize("rubbish", [b"\xff\xff\xff", b"", "text"])
-def test_rubbish_details_are_left_out(rubbish: str | bytes):
+def test_rubbish_details_are_left_out(rubbish: str | bytes) -> None:
     failure = status.failure_of_call(
         grpc.StatusCode.INTERNAL, "broken", [("grpc-status-details-bin", rubbish), ("grpc-retry-pushback-ms", "x")]
     )
@@ -116,10 +119,10 @@ def test_rubbish_details_are_left_out(rubbish: str | bytes):
 
 
 @pytest.mark.parametrize(("pushback", "seconds"), [("1500", 1.5), ("0", 0.0), ("-1", None)])
-def test_the_pushback_of_another_server_counts_as_its_delay(pushback: str, seconds: float | None):
+def test_the_pushback_of_another_server_counts_as_its_delay(pushback: str, seconds: float | None) -> None:
     failure = status.failure_of_call(grpc.StatusCode.UNAVAILABLE, "", [("grpc-retry-pushback-ms", pushback)])
     assert failure.retry_after == seconds
 
 
-def test_an_error_that_no_server_sent_is_unknown():
+def test_an_error_that_no_server_sent_is_unknown() -> None:
     assert status.failure_of(grpc.RpcError("lost")) == Failure(code=grpc.StatusCode.UNKNOWN, message="lost")

@@ -52,19 +52,19 @@ loads = st.builds(
 
 
 @given(promises)
-def test_a_promise_survives_the_wire(promise: Promise):
+def test_a_promise_survives_the_wire(promise: Promise) -> None:
     sent = wire.promise_to_wire(promise).SerializeToString()
     assert wire.promise_from_wire(qos_pb2.Promise.FromString(sent)) == promise
 
 
 @given(loads)
-def test_a_load_survives_the_wire(load: ReplicaLoad):
+def test_a_load_survives_the_wire(load: ReplicaLoad) -> None:
     sent = wire.load_to_wire(load).SerializeToString()
     assert wire.load_from_wire(load_pb2.ReplicaLoad.FromString(sent)) == load
 
 
 @given(st.floats(-315_576_000_000, 315_576_000_000))
-def test_a_duration_is_kept_to_the_nanosecond(seconds: float):
+def test_a_duration_is_kept_to_the_nanosecond(seconds: float) -> None:
     duration = wire.duration_to_wire(seconds)
     assert abs(wire.duration_from_wire(duration) - seconds) <= max(1e-9, math.ulp(seconds))
     assert duration.seconds * duration.nanos >= 0
@@ -72,7 +72,7 @@ def test_a_duration_is_kept_to_the_nanosecond(seconds: float):
 
 
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, -math.inf, 1e12])
-def test_what_is_no_time_cannot_be_sent(seconds: float):
+def test_what_is_no_time_cannot_be_sent(seconds: float) -> None:
     with pytest.raises(ValueError, match="cannot travel"):
         wire.duration_to_wire(seconds)
 
@@ -86,18 +86,18 @@ def test_what_is_no_time_cannot_be_sent(seconds: float):
         duration_pb2.Duration(seconds=10**12),
     ],
 )
-def test_a_duration_against_the_rules_is_refused_by_its_path(duration: duration_pb2.Duration):
+def test_a_duration_against_the_rules_is_refused_by_its_path(duration: duration_pb2.Duration) -> None:
     with pytest.raises(wire.WireError, match=r"qos\.ttft: ") as refused:
         wire.duration_from_wire(duration, "qos.ttft")
     assert refused.value.field == "qos.ttft"
 
 
-def test_what_was_left_unsaid_is_none():
+def test_what_was_left_unsaid_is_none() -> None:
     assert wire.importance_from_wire(qos_pb2.IMPORTANCE_UNSPECIFIED) is None
     assert wire.on_overload_from_wire(qos_pb2.ON_OVERLOAD_UNSPECIFIED) is None
 
 
-def test_numbers_of_a_later_version_are_refused_with_those_that_are_known():
+def test_numbers_of_a_later_version_are_refused_with_those_that_are_known() -> None:
     with pytest.raises(wire.WireError, match="IMPORTANCE_HIGH or IMPORTANCE_LOW"):
         wire.importance_from_wire(99)
     with pytest.raises(wire.WireError, match="ON_OVERLOAD_QUEUE"):
@@ -113,7 +113,7 @@ def test_numbers_of_a_later_version_are_refused_with_those_that_are_known():
         (qos_pb2.Promise(batch={"ttlt": {"seconds": -1}}), "batch.ttlt"),
     ],
 )
-def test_a_promise_without_its_times_is_refused(message: qos_pb2.Promise, field: str):
+def test_a_promise_without_its_times_is_refused(message: qos_pb2.Promise, field: str) -> None:
     with pytest.raises(wire.WireError) as refused:
         wire.promise_from_wire(message)
     assert refused.value.field == field
@@ -128,7 +128,7 @@ def test_a_promise_without_its_times_is_refused(message: qos_pb2.Promise, field:
         (load_pb2.ReplicaLoad(replica="a", iteration_time={"seconds": -1}), "iteration_time"),
     ],
 )
-def test_a_load_that_placement_could_not_reckon_with_is_refused(message: load_pb2.ReplicaLoad, field: str):
+def test_a_load_that_placement_could_not_reckon_with_is_refused(message: load_pb2.ReplicaLoad, field: str) -> None:
     with pytest.raises(wire.WireError) as refused:
         wire.load_from_wire(message)
     assert refused.value.field == field
