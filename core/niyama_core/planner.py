@@ -15,6 +15,7 @@ the plan, and reports what was done.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from niyama_core.decodes import DecodeSet, DecodeSurvey
 from niyama_core.demand import DemandCurve
@@ -30,7 +31,64 @@ from niyama_core.relegation import Outlook
 from niyama_core.request import LiveRequest, Request
 from niyama_core.tally import class_loads
 
-__all__ = ["IterationPlanner"]
+__all__ = ["IterationPlanner", "Planner"]
+
+
+class Planner(Protocol):
+    """What engines know of a planner, journaled or not; `IterationPlanner` says what each method does."""
+
+    @property
+    def rates(self) -> MeasuredRates:
+        """What the replica has measured of its own speed."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many requests are live."""
+        ...
+
+    def __contains__(self, request_id: str) -> bool:
+        """Return whether a request is live."""
+        ...
+
+    def admit(self, request: Request) -> None:
+        """Take a request on."""
+        ...
+
+    def plan(self, now: float, kv_free_tokens: int) -> IterationPlan:
+        """Decide the next iteration."""
+        ...
+
+    def record(self, executed: ExecutedIteration, now: float) -> tuple[str, ...]:
+        """Take in what ran; return the requests that have one more output token."""
+        ...
+
+    def finish(self, request_id: str) -> None:
+        """Let go of a request whose answer has ended by itself."""
+        ...
+
+    def abort(self, request_id: str) -> bool:
+        """Let go of a request in whatever state; return whether it was live."""
+        ...
+
+    def relegate(self, request_id: str) -> None:
+        """Put a live request behind all that can be on time."""
+        ...
+
+    def unstarted(self) -> tuple[str, ...]:
+        """Return the requests of which nothing has been computed."""
+        ...
+
+    def is_relegated(self, request_id: str) -> bool:
+        """Return whether a live request is relegated."""
+        ...
+
+    def class_loads(self) -> Mapping[str, ClassLoad]:
+        """Return the load by class."""
+        ...
+
+    def tightest_slack(self, now: float) -> float | None:
+        """Return the seconds until the most urgent token is due, or None."""
+        ...
 
 
 class IterationPlanner:
