@@ -132,7 +132,7 @@ def num_late_tokens(emitted: Sequence[float], slo: Slo) -> int:
     """
     if isinstance(slo, Batch) or len(emitted) == 0:
         return 0
-    clock = TokenClock.started(0.0, slo, emitted[0])
+    clock = TokenClock.started(0.0, slo, first_token_at=emitted[0])
     times = np.asarray(emitted) - _ROUNDING_SECONDS
     due = clock.anchor + np.arange(len(times)) * clock.tbt
     due[0] = slo.ttft

@@ -68,7 +68,9 @@ def attainment_plot(results: Mapping[str, PolicyResult], *, source: str = "") ->
     for number, ((policy, result), (colour, _)) in enumerate(zip(results.items(), _looks(), strict=False)):
         shares = [_share(result, group) for group in groups]
         offset = (number - (len(results) - 1) / 2) * width
-        bars = axes.bar(places + offset, [share or 0.0 for share in shares], width * 0.92, color=colour, label=policy)
+        bars = axes.bar(
+            places + offset, [share or 0.0 for share in shares], width * 0.92, color=colour, label=_words(policy)
+        )
         texts = ["–" if share is None else f"{100 * share:.3g}" for share in shares]
         axes.bar_label(
             bars, texts, padding=2, fontsize=8, color=_INK, bbox=_PLATE, rotation=90 if len(results) > 3 else 0
@@ -76,7 +78,7 @@ def attainment_plot(results: Mapping[str, PolicyResult], *, source: str = "") ->
     axes.axhline(0.99, color=_INK, linewidth=0.8, linestyle=":", label="99 %")
     axes.grid(visible=False, axis="x")
     axes.axvline(len(class_names) - 0.5, color=_GRID, linewidth=1)
-    axes.set_xticks(places, groups)
+    axes.set_xticks(places, [_words(group) for group in groups])
     axes.set_ylim(0, 1.18)
     axes.set_yticks(np.arange(0, 1.01, 0.2))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -109,7 +111,9 @@ def timeline_plot(runs: Runs, *, source: str = "") -> Figure:
     for panel, label, belongs in zip(panels[1:], _TIMELINES, _TIMELINES.values(), strict=True):
         for (policy, outcomes), (colour, line) in zip(runs.items(), _looks(), strict=False):
             counts = _count(outcomes, edges, belongs)
-            panel.stairs(counts, edges, color=colour, linestyle=line, linewidth=1.6, label=policy, baseline=None)
+            panel.stairs(
+                counts, edges, color=colour, linestyle=line, linewidth=1.6, label=_words(policy), baseline=None
+            )
         panel.set_ylabel(label)
         panel.set_ylim(bottom=0)
         panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -127,11 +131,11 @@ def line_plot(
     figure, (axes,) = _figure(labels.source, size=(8.0, 4.4))
     for (name, points), (colour, line) in zip(curves.items(), _looks(), strict=False):
         xs, ys = [x for x, _ in points], [y for _, y in points]
-        axes.plot(xs, ys, color=colour, linestyle=line, marker="o", markersize=4, label=name)
+        axes.plot(xs, ys, color=colour, linestyle=line, marker="o", markersize=4, label=_words(name))
     if limit is not None:
         axes.axhline(limit, color=_INK, linewidth=0.8, linestyle=":", label=f"limit {limit:g}")
-    axes.set_xlabel(labels.x)
-    axes.set_ylabel(labels.y)
+    axes.set_xlabel(_words(labels.x))
+    axes.set_ylabel(_words(labels.y))
     _head(figure, axes, title=labels.title)
     return figure
 
@@ -186,12 +190,12 @@ def _distributions(runs: Runs, latency: _Latency, *, source: str) -> Figure:
             mine = [outcome for outcome in outcomes if outcome.qos_class == name]
             times = np.sort([time for time in map(latency.of, mine) if time is not None])
             shares = np.arange(1, len(times) + 1) / max(len(mine), 1)
-            axes.step(times, shares, where="post", color=colour, linestyle=line, linewidth=1.8, label=policy)
+            axes.step(times, shares, where="post", color=colour, linestyle=line, linewidth=1.8, label=_words(policy))
         promised = latency.promised(slos[name]) if name in slos else None
         if promised is not None:
             _mark(axes, promised)
         _log_seconds(axes, latency.axis)
-        axes.set_title(name, fontsize=10, loc="left")
+        axes.set_title(_words(name), fontsize=10, loc="left")
     panels[0].set_ylabel("share of requests")
     _head(figure, panels[0], title=latency.title)
     return figure
@@ -250,7 +254,7 @@ def _figure(
     """Return an empty figure in the house's look, and its panels."""
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     if source:
-        figure.supxlabel(source, x=0.01, ha="left", fontsize=7, color=_FAINT)
+        figure.supxlabel(_words(source), x=0.01, ha="left", fontsize=7, color=_FAINT)
     grid = figure.subplots(num_rows, num_columns, squeeze=False, sharex=num_rows > 1, sharey=num_columns > 1)
     panels = list(grid.flat)
     for axes in panels:
@@ -262,13 +266,18 @@ def _figure(
     return figure, panels
 
 
+def _words(text: str) -> str:
+    """Return text that matplotlib shows as it is: two dollar signs would make it a formula, which may not parse."""
+    return text.replace("$", r"\$")
+
+
 def _head(figure: Figure, axes: Axes, *, title: str) -> None:
     """Put the title and, below it, the legend of `axes` on top of the figure, as many names a row as fit."""
     handles, names = axes.get_legend_handles_labels()
     legend = figure.legend(
         handles,
         names,
-        title=title,
+        title=_words(title),
         loc="outside upper left",
         alignment="left",
         ncols=max(int(figure.get_figwidth() / 1.6), 1),
