@@ -33,7 +33,7 @@ def write_record(record: object) -> dict[str, Json]:
     return {name: _write(getattr(record, name), kind) for name, kind in _fields(schema).items()}
 
 
-def read_record(kind: type[T], value: object, path: str = "") -> T:
+def read_record(kind: type[T], value: object, *, path: str = "") -> T:
     """Return the dataclass of type `kind` that `write_record` made `value` from.
 
     Args:
@@ -45,7 +45,7 @@ def read_record(kind: type[T], value: object, path: str = "") -> T:
         JsonRecordError: a key is missing, unknown or of another type.
     """
     if not isinstance(value, Mapping):
-        raise _unexpected(path, "an object", value)
+        raise _unexpected(value, "an object", path=path)
     schema: type = kind
     known = _fields(schema)
     for key in value:
@@ -54,7 +54,7 @@ def read_record(kind: type[T], value: object, path: str = "") -> T:
     for name in known:
         if name not in value:
             raise JsonRecordError(f"{_join(path, name)}: is missing")
-    return kind(**{name: _read(field, value[name], _join(path, name)) for name, field in known.items()})
+    return kind(**{name: _read(field, value[name], path=_join(path, name)) for name, field in known.items()})
 
 
 @cache
@@ -88,49 +88,49 @@ def _write(value: object, kind: object) -> Json:
             raise TypeError(f"a JSON record has no form for {value!r}")
 
 
-def _read(kind: object, value: object, path: str) -> object:
+def _read(kind: object, value: object, *, path: str) -> object:
     """Return the value of a field of type `kind`."""
     if isinstance(kind, types.UnionType):
-        return _read_union(kind, value, path)
+        return _read_union(kind, value, path=path)
     if get_origin(kind) is tuple:
-        return _read_list(get_args(kind)[0], value, path)
+        return _read_list(get_args(kind)[0], value, path=path)
     if isinstance(kind, type) and is_dataclass(kind):
-        return read_record(kind, value, path)
+        return read_record(kind, value, path=path)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return _read_enum(kind, value, path)
-    return _read_plain(kind, value, path)
+        return _read_enum(kind, value, path=path)
+    return _read_plain(kind, value, path=path)
 
 
-def _read_union(kind: types.UnionType, value: object, path: str) -> object:
+def _read_union(kind: types.UnionType, value: object, *, path: str) -> object:
     """Read an optional value, or one of several dataclasses."""
     if value is None and types.NoneType in get_args(kind):
         return None
     alternatives = _alternatives(kind)
     if len(alternatives) < 2:
         (member,) = (member for member in get_args(kind) if member is not types.NoneType)
-        return _read(member, value, path)
+        return _read(member, value, path=path)
     if not isinstance(value, Mapping) or len(value) != 1:
-        raise _unexpected(path, f"an object with one key of {', '.join(alternatives)}", value)
+        raise _unexpected(value, f"an object with one key of {', '.join(alternatives)}", path=path)
     ((name, record),) = value.items()
     if name not in alternatives:
         raise JsonRecordError(f"{_join(path, str(name))}: is unknown; known are {', '.join(alternatives)}")
-    return read_record(alternatives[name], record, _join(path, name))
+    return read_record(alternatives[name], record, path=_join(path, name))
 
 
-def _read_list(kind: object, value: object, path: str) -> tuple[object, ...]:
+def _read_list(kind: object, value: object, *, path: str) -> tuple[object, ...]:
     if not isinstance(value, list):
-        raise _unexpected(path, "a list", value)
-    return tuple(_read(kind, item, f"{path}[{index}]") for index, item in enumerate(value))
+        raise _unexpected(value, "a list", path=path)
+    return tuple(_read(kind, item, path=f"{path}[{index}]") for index, item in enumerate(value))
 
 
-def _read_enum(kind: type[Enum], value: object, path: str) -> Enum:
+def _read_enum(kind: type[Enum], value: object, *, path: str) -> Enum:
     for member in kind:
         if member.value == value:
             return member
-    raise _unexpected(path, "one of " + ", ".join(str(member.value) for member in kind), value)
+    raise _unexpected(value, "one of " + ", ".join(str(member.value) for member in kind), path=path)
 
 
-def _read_plain(kind: object, value: object, path: str) -> object:
+def _read_plain(kind: object, value: object, *, path: str) -> object:
     """Read a text, a flag or a number."""
     if kind is float and value is None:
         return math.inf
@@ -140,10 +140,10 @@ def _read_plain(kind: object, value: object, path: str) -> object:
         return value
     names = {float: "a number or null", bool: "true or false", int: "a whole number", str: "a text"}
     expected = next((name for plain, name in names.items() if plain is kind), "something else")
-    raise _unexpected(path, expected, value)
+    raise _unexpected(value, expected, path=path)
 
 
-def _unexpected(path: str, expected: str, value: object) -> JsonRecordError:
+def _unexpected(value: object, expected: str, *, path: str) -> JsonRecordError:
     return JsonRecordError(f"{path or 'record'}: must be {expected}, not {value!r:.80}")
 
 

@@ -50,13 +50,13 @@ def replay(records: Iterable[IterationRecord], planner: Planner) -> Iterator[Dif
         if record.index != index:
             raise ReplayError(f"iteration {index} is missing: the next in the log is {record.index}")
         for event in record.before:
-            _tell(planner, event, index)
+            _tell(planner, event, index=index)
         differences = list(_differences(record, planner))
         yield from differences
         if differences:
             return
         for event in record.during:
-            _tell(planner, event, index)
+            _tell(planner, event, index=index)
         planner.record(record.executed, record.ended)
 
 
@@ -69,7 +69,7 @@ def _differences(record: IterationRecord, planner: Planner) -> Iterator[Differen
             yield Difference(record.index, field.name, recorded, replayed)
 
 
-def _tell(planner: Planner, event: Event, index: int) -> None:
+def _tell(planner: Planner, event: Event, *, index: int) -> None:
     """Tell a planner what the log says it was told.
 
     Raises:
