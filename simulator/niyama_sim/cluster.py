@@ -1,0 +1,156 @@
+"""A simulated cluster: arrivals are placed, iterations end one after the other, relegated requests are moved.
+
+Two kinds of events move time: the next arrival, and the end of some replica's iteration. Arrivals at the instant of an
+end come first, as they do in production, where they wait for the next plan.
+"""
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from niyama_core.output_length import OutputLengthHistory
+from niyama_core.placement import PlacementRequest, Refusal, build_placement, place, rescue
+from niyama_eval.outcomes import RequestOutcome
+from niyama_eval.workloads import WorkloadRequest
+
+from niyama_sim.engine import EngineCounts, Iteration
+from niyama_sim.journey import Journey
+from niyama_sim.replica import SimulatedReplica
+from niyama_sim.settings import SimulationSettings
+
+__all__ = ["Simulation", "SimulationResult", "simulate"]
+
+PlanSink = Callable[[str, Iteration], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationResult:
+    """What came of a simulation.
+
+    Attributes:
+        outcomes: of every request, in the order of arrival.
+        engines: what each replica's engine has done.
+        seconds: simulated time.
+    """
+
+    outcomes: tuple[RequestOutcome, ...]
+    engines: tuple[EngineCounts, ...]
+    seconds: float
+
+
+def simulate(
+    settings: SimulationSettings, workload: Sequence[WorkloadRequest], *, on_plan: PlanSink | None = None
+) -> SimulationResult:
+    """Run a workload through a cluster until every answer has ended.
+
+    Args:
+        settings: the cluster.
+        workload: requests in the order of arrival.
+        on_plan: told of every iteration, with the replica's name.
+    """
+    return Simulation(settings, on_plan=on_plan).run(workload)
+
+
+class Simulation:
+    """One run; use it once.
+
+    Args:
+        settings: the cluster.
+        on_plan: told of every iteration, with the replica's name.
+    """
+
+    def __init__(self, settings: SimulationSettings, *, on_plan: PlanSink | None = None) -> None:
+        """Set up idle replicas."""
+        self._settings = settings
+        self._on_plan = on_plan
+        self._placement = build_placement(settings.placement, settings.classes)
+        self._lengths = OutputLengthHistory()
+        self._replicas = [SimulatedReplica(index, settings) for index in range(settings.num_replicas)]
+        self._by_name = {replica.name: replica for replica in self._replicas}
+        self._journeys: dict[str, Journey] = {}
+        self._outcomes: dict[str, RequestOutcome] = {}
+        self._ends: list[tuple[float, int, SimulatedReplica]] = []
+        self._num_ends = 0
+        self._now = 0.0
+
+    def run(self, workload: Sequence[WorkloadRequest]) -> SimulationResult:
+        """Run the workload until every answer has ended."""
+        for asked in workload:
+            self._run_until(asked.arrival)
+            self._arrive(asked)
+        self._run_until(float("inf"))
+        self._outcomes.update((request_id, journey.outcome()) for request_id, journey in self._journeys.items())
+        outcomes = tuple(self._outcomes[asked.request_id] for asked in workload)
+        return SimulationResult(outcomes, tuple(replica.engine.counts for replica in self._replicas), self._now)
+
+    def _run_until(self, instant: float) -> None:
+        """Complete every iteration that ends before `instant`."""
+        while self._ends and self._ends[0][0] < instant:
+            self._now, _, replica = heapq.heappop(self._ends)
+            self._end_iteration(replica)
+
+    def _arrive(self, asked: WorkloadRequest) -> None:
+        """Place a request that arrives."""
+        self._now = asked.arrival
+        candidates = [replica.candidate(self._now) for replica in self._replicas]
+        journey = Journey(asked)
+        placed = place(self._placement_request(journey), candidates, policy=self._placement)
+        if isinstance(placed, Refusal):
+            self._outcomes[asked.request_id] = journey.rejected()
+            return
+        self._journeys[asked.request_id] = journey
+        self._send(journey, self._by_name[placed.replica])
+
+    def _send(self, journey: Journey, replica: SimulatedReplica) -> None:
+        journey.arrive(replica.name)
+        replica.expect(journey.asked.num_prompt_tokens)
+        replica.engine.admit(journey.request(self._settings.max_output_tokens), journey.asked.num_output_tokens)
+        if replica.engine.running is None:
+            self._begin_iteration(replica)
+
+    def _begin_iteration(self, replica: SimulatedReplica) -> None:
+        iteration = replica.engine.begin(self._now)
+        if iteration is None:
+            return
+        self._num_ends += 1
+        heapq.heappush(self._ends, (iteration.ends, self._num_ends, replica))
+        if self._on_plan is not None:
+            self._on_plan(replica.name, iteration)
+        for request_id in iteration.plan.relegated:
+            self._relegated(self._journeys[request_id], replica)
+
+    def _end_iteration(self, replica: SimulatedReplica) -> None:
+        emitted, finished = replica.engine.end()
+        for request_id in emitted:
+            journey = self._journeys[request_id]
+            journey.emitted.append(self._now - journey.asked.arrival)
+        for request_id in finished:
+            self._finish(request_id)
+        self._begin_iteration(replica)
+
+    def _finish(self, request_id: str) -> None:
+        journey = self._journeys.pop(request_id)
+        journey.is_done = True
+        self._lengths.record(journey.asked.app, len(journey.emitted))
+        self._outcomes[request_id] = journey.outcome()
+
+    def _relegated(self, journey: Journey, replica: SimulatedReplica) -> None:
+        """Move a relegated request to where it would still be on time, if there is such a place."""
+        journey.relegate()
+        if journey.emitted or len(journey.visited) > self._settings.max_moves:
+            return
+        others = [other.candidate(self._now) for other in self._replicas if other.name not in journey.visited]
+        placed = rescue(self._placement_request(journey), others, policy=self._placement)
+        if placed is not None:
+            journey.restore()
+            replica.engine.abort(journey.asked.request_id)
+            self._send(journey, self._by_name[placed.replica])
+
+    def _placement_request(self, journey: Journey) -> PlacementRequest:
+        asked = journey.asked
+        return PlacementRequest(
+            promise=asked.promise,
+            num_prompt_tokens=asked.num_prompt_tokens,
+            expected_output_tokens=self._lengths.expected(asked.app, self._settings.max_output_tokens),
+            elapsed=self._now - asked.arrival,
+        )

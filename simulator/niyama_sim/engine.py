@@ -1,0 +1,143 @@
+"""One replica's engine, simulated: it plans when it is free, and an iteration takes as long as the law says.
+
+Only the engine knows how long answers really are; the planner is told when one has ended.
+"""
+
+from dataclasses import dataclass, field
+
+from niyama_core.latency import LatencyModel
+from niyama_core.plan import ExecutedIteration, IterationPlan
+from niyama_core.planner import IterationPlanner
+from niyama_core.request import Request
+
+from niyama_sim.noise import Noise, no_noise
+
+__all__ = ["EngineCounts", "Iteration", "SimulatedEngine"]
+
+
+@dataclass(slots=True)
+class EngineCounts:
+    """What an engine has done: iterations, seconds in them, and tokens."""
+
+    num_iterations: int = 0
+    busy_seconds: float = 0.0
+    prefill_tokens: int = 0
+    decode_tokens: int = 0
+    num_preempted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """An iteration that runs: what was planned, and the instants it begins and ends."""
+
+    plan: IterationPlan
+    begins: float
+    ends: float
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What the engine alone knows of a request: tokens still to emit, and tokens in the KV cache."""
+
+    tokens_left: int
+    kv_tokens: int = 0
+
+
+@dataclass(slots=True)
+class SimulatedEngine:
+    """An engine without a clock: `begin` starts an iteration, `end` completes it at the instant it said.
+
+    Attributes:
+        planner: decides the iterations.
+        law: seconds that an iteration takes; another object than the planner's predictor.
+        kv_capacity_tokens: what the KV cache holds.
+        noise: factor on each iteration's time.
+        counts: what has been done.
+        running: the iteration that runs, if one does.
+    """
+
+    planner: IterationPlanner
+    law: LatencyModel
+    kv_capacity_tokens: int
+    noise: Noise = no_noise
+    counts: EngineCounts = field(default_factory=EngineCounts)
+    running: Iteration | None = None
+    _answers: dict[str, _Answer] = field(default_factory=dict)
+    _kv_used: int = 0
+
+    @property
+    def kv_used_tokens(self) -> int:
+        """Tokens in the KV cache."""
+        return self._kv_used
+
+    def admit(self, request: Request, num_output_tokens: int) -> None:
+        """Take a request on, whose answer will have so many tokens."""
+        self.planner.admit(request)
+        self._answers[request.request_id] = _Answer(num_output_tokens)
+
+    def abort(self, request_id: str) -> None:
+        """Let go of a request and free its KV."""
+        self.planner.abort(request_id)
+        self._forget(request_id)
+
+    def begin(self, now: float) -> Iteration | None:
+        """Plan and start an iteration; None when there is nothing to run. The engine must be free."""
+        plan = self.planner.plan(now, self.kv_capacity_tokens - self._kv_used)
+        for request_id in plan.preempted:
+            self._free(request_id)
+            self.counts.num_preempted += 1
+        if plan.is_empty:
+            return None
+        self.running = Iteration(plan, now, now + self.law.iteration_time(plan.shape) * self.noise())
+        return self.running
+
+    def end(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Complete the iteration that runs; return who has one more token, and whose answer that ended."""
+        iteration = self.running
+        if iteration is None:
+            raise RuntimeError("no iteration runs: begin one first")
+        self.running = None
+        executed = iteration.plan.executed(iteration.ends - iteration.begins)
+        emitted = self.planner.record(executed, iteration.ends)
+        self._hold(executed)
+        finished = tuple(request_id for request_id in emitted if self._emit(request_id))
+        for request_id in finished:
+            self.planner.finish(request_id)
+            self._forget(request_id)
+        self._count(executed)
+        return emitted, finished
+
+    def _hold(self, executed: ExecutedIteration) -> None:
+        """Count the KV that an iteration has filled."""
+        for request_id in executed.decodes:
+            self._add_kv(request_id, 1)
+        for chunk in executed.chunks:
+            self._add_kv(chunk.request_id, chunk.num_tokens)
+
+    def _add_kv(self, request_id: str, num_tokens: int) -> None:
+        answer = self._answers.get(request_id)
+        if answer is not None:
+            answer.kv_tokens += num_tokens
+            self._kv_used += num_tokens
+
+    def _emit(self, request_id: str) -> bool:
+        """Count one token; return whether it was the answer's last."""
+        answer = self._answers[request_id]
+        answer.tokens_left -= 1
+        return answer.tokens_left <= 0
+
+    def _free(self, request_id: str) -> None:
+        answer = self._answers[request_id]
+        self._kv_used -= answer.kv_tokens
+        answer.kv_tokens = 0
+
+    def _forget(self, request_id: str) -> None:
+        if request_id in self._answers:
+            self._free(request_id)
+            del self._answers[request_id]
+
+    def _count(self, executed: ExecutedIteration) -> None:
+        self.counts.num_iterations += 1
+        self.counts.busy_seconds += executed.seconds
+        self.counts.decode_tokens += len(executed.decodes)
+        self.counts.prefill_tokens += sum(chunk.num_tokens for chunk in executed.chunks)
