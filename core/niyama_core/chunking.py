@@ -19,7 +19,7 @@ ARTIFACT_GRID = (128, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2552)
 class Chunking(Protocol):
     """Chooses the tokens of an iteration, prefill and decodes together."""
 
-    def token_budget(self, decodes: IterationShape, slack: float, prefill_context_tokens: int) -> int:
+    def token_budget(self, decodes: IterationShape, slack: float, *, prefill_context_tokens: int) -> int:
         """Return the most tokens that the next iteration may hold.
 
         Args:
@@ -36,7 +36,7 @@ class FixedBudget:
 
     tokens: int
 
-    def token_budget(self, decodes: IterationShape, slack: float, prefill_context_tokens: int) -> int:
+    def token_budget(self, decodes: IterationShape, slack: float, *, prefill_context_tokens: int) -> int:
         """Return the budget, whatever the slack."""
         return self.tokens
 
@@ -58,17 +58,17 @@ class SlackGrid:
     grid: tuple[int, ...] = ARTIFACT_GRID
     safety: float = 1.2
 
-    def token_budget(self, decodes: IterationShape, slack: float, prefill_context_tokens: int) -> int:
+    def token_budget(self, decodes: IterationShape, slack: float, *, prefill_context_tokens: int) -> int:
         """Return the largest budget of the grid that fits."""
         limit = slack / self.safety
 
         def expected_time(budget: int) -> float:
-            return self._expected_time(decodes, budget, prefill_context_tokens)
+            return self._expected_time(decodes, budget, context=prefill_context_tokens)
 
         num_fitting = bisect_right(self.grid, limit, key=expected_time)
         return self.grid[max(0, num_fitting - 1)]
 
-    def _expected_time(self, decodes: IterationShape, budget: int, context: int) -> float:
+    def _expected_time(self, decodes: IterationShape, budget: int, *, context: int) -> float:
         prefill = max(0, budget - decodes.num_decodes)
         shape = IterationShape(
             prefill_tokens=prefill,

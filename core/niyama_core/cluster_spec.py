@@ -124,8 +124,8 @@ def parse_cluster(document: object) -> ClusterSpec:
     if not isinstance(document, Mapping):
         reader.problem("document", f"must be a {KIND} manifest, a mapping that begins with apiVersion: {API_VERSION}")
         reader.raise_problems()
-    _expect(reader, "apiVersion", API_VERSION)
-    _expect(reader, "kind", KIND)
+    _expect(reader, "apiVersion", expected=API_VERSION)
+    _expect(reader, "kind", expected=KIND)
     name, namespace = _read_metadata(reader.section("metadata"))
     spec = reader.section("spec")
     if "spec" not in reader:
@@ -149,7 +149,7 @@ def parse_cluster(document: object) -> ClusterSpec:
     return cluster
 
 
-def _expect(reader: ManifestReader, key: str, expected: str) -> None:
+def _expect(reader: ManifestReader, key: str, *, expected: str) -> None:
     value = reader.text(key)
     if value and value != expected:
         reader.problem(key, f"must be {expected}, not {value!r}")
@@ -176,7 +176,7 @@ def _read_model(section: ManifestReader) -> ModelSpec:
 
 
 def _read_engine(section: ManifestReader) -> EngineSpec:
-    engine_type = section.choice("type", EngineType, EngineType.PACED) if "type" in section else None
+    engine_type = section.choice("type", EngineType.PACED) if "type" in section else None
     engine = EngineSpec(
         type=engine_type,
         profile=section.text("profile", _DEFAULT_PROFILE),

@@ -50,7 +50,7 @@ class TokenClock:
     tbt: float
 
     @classmethod
-    def started(cls, arrival: float, slo: Interactive, first_token_at: float) -> "TokenClock":
+    def started(cls, arrival: float, slo: Interactive, *, first_token_at: float) -> "TokenClock":
         """Return the clock of a request whose first token came at `first_token_at`."""
         return cls(max(first_token_at, arrival + slo.ttft), slo.tbt)
 

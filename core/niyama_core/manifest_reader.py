@@ -50,7 +50,7 @@ class ManifestReader:
         problems: where problems are noted; shared by all readers of one manifest.
     """
 
-    def __init__(self, value: object, path: str = "", problems: list[Problem] | None = None) -> None:
+    def __init__(self, value: object, path: str = "", *, problems: list[Problem] | None = None) -> None:
         """Begin to read."""
         self.path = path
         self.problems: list[Problem] = [] if problems is None else problems
@@ -127,8 +127,9 @@ class ManifestReader:
             return math.nan
         return seconds
 
-    def choice(self, key: str, choices: type[E], default: E) -> E:
-        """Read one of the values of an enum."""
+    def choice(self, key: str, default: E) -> E:
+        """Read one of the values of the enum that the default is from."""
+        choices = type(default)
         value = self._get(key, default.value)
         for choice in choices:
             if choice.value == value:
@@ -139,7 +140,7 @@ class ManifestReader:
     def section(self, key: str) -> "ManifestReader":
         """Return a reader of a nested mapping; an absent one reads as empty."""
         self._known.add(key)
-        return ManifestReader(self._fields.get(key), self.path_of(key), self.problems)
+        return ManifestReader(self._fields.get(key), self.path_of(key), problems=self.problems)
 
     def sections(self, key: str) -> Iterator["ManifestReader"]:
         """Iterate over readers of a list of mappings; an absent list is empty."""
@@ -151,7 +152,7 @@ class ManifestReader:
             self.problem(key, f"must be a list, not {_kind(value)}")
             return
         for index, item in enumerate(value):
-            yield ManifestReader({} if item is None else item, f"{self.path_of(key)}[{index}]", self.problems)
+            yield ManifestReader({} if item is None else item, f"{self.path_of(key)}[{index}]", problems=self.problems)
 
     def refuse_unknown(self) -> None:
         """Note every field that nobody has read; call it when all fields have been."""

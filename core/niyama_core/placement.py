@@ -114,7 +114,7 @@ class RoundRobin:
         """Return the candidate whose turn it is, in the order of names."""
         ordered = sorted(candidates, key=lambda candidate: candidate.load.replica)
         self._turn += 1
-        return _estimate(request, ordered[(self._turn - 1) % len(ordered)], self._classes)
+        return _estimate(request, ordered[(self._turn - 1) % len(ordered)], classes=self._classes)
 
 
 class LeastLoaded:
@@ -126,7 +126,7 @@ class LeastLoaded:
 
     def choose(self, request: PlacementRequest, candidates: Sequence[Candidate]) -> Placed:
         """Return the candidate with the least work."""
-        return _estimate(request, min(candidates, key=_work), self._classes)
+        return _estimate(request, min(candidates, key=_work), classes=self._classes)
 
 
 class PromiseFirst:
@@ -141,7 +141,7 @@ class PromiseFirst:
 
     def choose(self, request: PlacementRequest, candidates: Sequence[Candidate]) -> Placed:
         """Return the candidate with the least expected time; feasible ones first, the least loaded of equals."""
-        estimates = [(_estimate(request, candidate, self._classes), candidate) for candidate in candidates]
+        estimates = [(_estimate(request, candidate, classes=self._classes), candidate) for candidate in candidates]
         best, _ = min(estimates, key=lambda e: (not e[0].feasible, e[0].expected_seconds, _work(e[1])))
         return best
 
@@ -162,7 +162,7 @@ def build_placement(name: str, classes: QosClasses) -> Placement:
     return PLACEMENTS[name](classes)
 
 
-def place(policy: Placement, request: PlacementRequest, candidates: Sequence[Candidate]) -> Placed | Refusal:
+def place(request: PlacementRequest, candidates: Sequence[Candidate], *, policy: Placement) -> Placed | Refusal:
     """Return where a request goes, or why it goes nowhere.
 
     A promise that no candidate can keep is refused only where its class says so; else the replica relegates or queues.
@@ -177,7 +177,7 @@ def place(policy: Placement, request: PlacementRequest, candidates: Sequence[Can
     return placed
 
 
-def rescue(policy: Placement, request: PlacementRequest, candidates: Sequence[Candidate]) -> Placed | None:
+def rescue(request: PlacementRequest, candidates: Sequence[Candidate], *, policy: Placement) -> Placed | None:
     """Return where a relegated request would still be on time with room to spare, or None.
 
     The room to spare is hysteresis: a request that only just fits elsewhere would be moved again.
@@ -195,7 +195,7 @@ def _able(request: PlacementRequest, candidates: Sequence[Candidate]) -> list[Ca
     return [c for c in candidates if not c.load.draining and c.load.replica not in request.excluded]
 
 
-def _estimate(request: PlacementRequest, candidate: Candidate, classes: QosClasses) -> Placed:
+def _estimate(request: PlacementRequest, candidate: Candidate, *, classes: QosClasses) -> Placed:
     """Return when a candidate would have served the request by its promise's measure."""
     load = candidate.load
     slo = request.promise.slo

@@ -125,16 +125,16 @@ def _override(qos_class: QosClass, ask: QosAsk) -> Slo:
     match qos_class.slo:
         case Interactive(ttft=ttft, tbt=tbt):
             if ask.ttlt is not None:
-                raise InvalidQosError(_wrong_kind("qos.ttlt", qos_class, "interactive, it has ttft and tbt"))
+                raise InvalidQosError(_wrong_kind("qos.ttlt", qos_class, kind="interactive, it has ttft and tbt"))
             return Interactive(ask.ttft or ttft, ask.tbt or tbt)
         case Batch(ttlt=ttlt):
             if ask.ttft is not None or ask.tbt is not None:
                 field = "qos.ttft" if ask.ttft is not None else "qos.tbt"
-                raise InvalidQosError(_wrong_kind(field, qos_class, "batch, it has ttlt"))
+                raise InvalidQosError(_wrong_kind(field, qos_class, kind="batch, it has ttlt"))
             return Batch(ask.ttlt or ttlt)
 
 
-def _wrong_kind(field: str, qos_class: QosClass, kind: str) -> Violation:
+def _wrong_kind(field: str, qos_class: QosClass, *, kind: str) -> Violation:
     return Violation(field, f"does not apply: class {qos_class.name!r} is {kind}")
 
 
@@ -143,7 +143,7 @@ def _check_bounds(qos_class: QosClass, slo: Slo) -> None:
     violations = [
         violation
         for field, asked, own in _times(slo, qos_class.slo)
-        if (violation := _out_of_bounds(f"qos.{field}", asked, own, qos_class.bounds)) is not None
+        if (violation := _out_of_bounds(f"qos.{field}", asked, own=own, bounds=qos_class.bounds)) is not None
     ]
     if violations:
         raise InvalidQosError(*violations)
@@ -159,7 +159,7 @@ def _times(asked: Slo, own: Slo) -> tuple[tuple[str, float, float], ...]:
             raise AssertionError("an override keeps the kind of its class")
 
 
-def _out_of_bounds(field: str, asked: float, own: float, bounds: Bounds) -> Violation | None:
+def _out_of_bounds(field: str, asked: float, *, own: float, bounds: Bounds) -> Violation | None:
     least, most = own * bounds.tightest, own * bounds.loosest
     if least * (1 - 1e-9) <= asked <= most * (1 + 1e-9):
         return None

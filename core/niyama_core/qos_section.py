@@ -48,8 +48,8 @@ def read_classes(reader: ManifestReader, key: str = "qosClasses") -> QosClasses:
 def _read_class(section: ManifestReader) -> QosClass:
     name = section.text("name")
     slo = _read_slo(section)
-    importance = section.choice("importance", Importance, Importance.HIGH)
-    on_overload = section.choice("onOverload", OnOverload, OnOverload.RELEGATE)
+    importance = section.choice("importance", Importance.HIGH)
+    on_overload = section.choice("onOverload", OnOverload.RELEGATE)
     bounds = _read_bounds(section.section("bounds"))
     return QosClass(name, slo, importance, on_overload, bounds)
 

@@ -6,10 +6,14 @@ them: `1h30m`.
 
 import math
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 __all__ = ["DurationError", "format_duration", "parse_duration"]
 
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS: Mapping[str, float] = MappingProxyType(
+    {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 
