@@ -146,8 +146,10 @@ class IterationPlanner:
         preempted = self._make_room(kv_free_tokens)
         kv_free_tokens += sum(kv for _, kv in preempted)
         survey = self._decodes.survey(now)
-        budget = self._policy.chunking.token_budget(survey.shape, survey.slack, self._next_context_tokens())
-        draft = self._draft(survey, budget, kv_free_tokens)
+        budget = self._policy.chunking.token_budget(
+            survey.shape, survey.slack, prefill_context_tokens=self._next_context_tokens()
+        )
+        draft = self._draft(survey, token_budget=budget, kv_free_tokens=kv_free_tokens)
         relegated = self._fill(draft, now)
         shape = draft.shape()
         empty = not shape.num_decodes and not shape.prefill_tokens
@@ -175,7 +177,7 @@ class IterationPlanner:
         emitted.extend(
             chunk.request_id
             for chunk in executed.chunks
-            if (live := self._live.get(chunk.request_id)) is not None and self._advance(live, chunk.num_tokens, now)
+            if (live := self._live.get(chunk.request_id)) is not None and self._advance(live, chunk.num_tokens, now=now)
         )
         prefill_tokens = sum(chunk.num_tokens for chunk in executed.chunks)
         self.rates.observe(prefill_tokens, executed.seconds, budget_spent=executed.budget_spent)
@@ -217,7 +219,7 @@ class IterationPlanner:
         slack = self._decodes.survey(now).slack
         return slack if slack != float("inf") else None
 
-    def _draft(self, survey: DecodeSurvey, token_budget: int, kv_free_tokens: int) -> Draft:
+    def _draft(self, survey: DecodeSurvey, *, token_budget: int, kv_free_tokens: int) -> Draft:
         started_growth = sum(live.prefill_remaining + live.output_remaining for live in self._started.values())
         return Draft(
             survey,
@@ -271,7 +273,7 @@ class IterationPlanner:
             if not live.relegated and done <= live.prefill_due < done + self.rates.iteration_time:
                 yield live
 
-    def _advance(self, live: LiveRequest, num_tokens: int, now: float) -> bool:
+    def _advance(self, live: LiveRequest, num_tokens: int, *, now: float) -> bool:
         """Count a computed chunk; return whether the request now decodes."""
         if live.is_important and not live.relegated:
             self._important_demand.add(live, -num_tokens)
