@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ _LINES = ("-", "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _INK, _FAINT, _GRID = "#222222", "#666666", "#DDDDDD"
 _NUM_BINS = 60
 # Words on top of lines stay readable.
-_PLATE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
+_PLATE: Mapping[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def attainment_plot(results: Mapping[str, PolicyResult], *, source: str = "") ->
         )
         texts = ["–" if share is None else f"{100 * share:.3g}" for share in shares]
         axes.bar_label(
-            bars, texts, padding=2, fontsize=8, color=_INK, bbox=_PLATE, rotation=90 if len(results) > 3 else 0
+            bars, texts, padding=2, fontsize=8, color=_INK, bbox=dict(_PLATE), rotation=90 if len(results) > 3 else 0
         )
     axes.axhline(0.99, color=_INK, linewidth=0.8, linestyle=":", label="99 %")
     axes.grid(visible=False, axis="x")
@@ -105,12 +106,12 @@ def timeline_plot(runs: Runs, *, source: str = "") -> Figure:
     end = max((outcome.arrival for outcomes in runs.values() for outcome in outcomes), default=1.0) or 1.0
     edges = np.linspace(0.0, end, _NUM_BINS + 1)
     figure, panels = _figure(source, size=(9.0, 6.4), num_rows=3)
-    arrivals = _count(next(iter(runs.values()), ()), edges, lambda _: True)
+    arrivals = _count(next(iter(runs.values()), ()), edges, belongs=lambda _: True)
     panels[0].stairs(arrivals / (edges[1] - edges[0]), edges, fill=True, color="#BBBBBB")
     panels[0].set_ylabel("arrivals\n(requests/s)")
     for panel, label, belongs in zip(panels[1:], _TIMELINES, _TIMELINES.values(), strict=True):
         for (policy, outcomes), (colour, line) in zip(runs.items(), _looks(), strict=False):
-            counts = _count(outcomes, edges, belongs)
+            counts = _count(outcomes, edges, belongs=belongs)
             panel.stairs(
                 counts, edges, color=colour, linestyle=line, linewidth=1.6, label=_words(policy), baseline=None
             )
@@ -213,7 +214,7 @@ def _mark(axes: Axes, promised: float) -> None:
         va="bottom",
         fontsize=8,
         color=_INK,
-        bbox=_PLATE,
+        bbox=dict(_PLATE),
     )
 
 
@@ -238,7 +239,7 @@ def _share(result: PolicyResult, group: str) -> float | None:
 
 
 def _count(
-    outcomes: Sequence[RequestOutcome], edges: NDArray[np.float64], belongs: Callable[[RequestOutcome], bool]
+    outcomes: Sequence[RequestOutcome], edges: NDArray[np.float64], *, belongs: Callable[[RequestOutcome], bool]
 ) -> NDArray[np.int64]:
     return np.histogram([outcome.arrival for outcome in outcomes if belongs(outcome)], edges)[0]
 

@@ -23,7 +23,7 @@ from niyama_eval.tables import Cell, Comparison, Grade, comparison, format_share
 
 __all__ = ["About", "Plot", "render_report", "write_report"]
 
-_GLOSSARY = {
+_GLOSSARY: Mapping[str, str] = {
     "on time": "The request completed, and kept its promise by the published rule: first token within the TTFT of an "
     "interactive class, whole answer within the TTLT of a batch class. Rejected, failed and lost requests are not on "
     "time.",
@@ -79,7 +79,7 @@ def write_report(
     names = tuple(class_names)
     results = {policy: summarise(outcomes, class_names=names) for policy, outcomes in runs.items()}
     pictures = [
-        Plot(name, caption, plots.png(figure)) for name, caption, figure in _figures(runs, results, about.source)
+        Plot(name, caption, plots.png(figure)) for name, caption, figure in _figures(runs, results, source=about.source)
     ]
     for picture in pictures:
         (folder / f"{picture.name}.png").write_bytes(picture.png)
@@ -113,7 +113,7 @@ def render_report(
     return _page(about.title, "\n".join(body))
 
 
-def _figures(runs: Runs, results: Mapping[str, PolicyResult], source: str) -> Iterable[tuple[str, str, Figure]]:
+def _figures(runs: Runs, results: Mapping[str, PolicyResult], *, source: str) -> Iterable[tuple[str, str, Figure]]:
     yield (
         "attainment",
         "Share of requests on time: by class, by importance, and of all.",

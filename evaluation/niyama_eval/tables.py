@@ -84,7 +84,7 @@ class Comparison:
 def comparison(results: Mapping[str, PolicyResult], *, slos: Mapping[str, Slo] | None = None) -> Comparison:
     """Return the figures of every policy, class by class; `slos` adds what each class promises."""
     class_names = dict.fromkeys(name for result in results.values() for name in result.by_class)
-    sections = [_class_section(name, results, (slos or {}).get(name)) for name in class_names]
+    sections = [_class_section(name, results, slo=(slos or {}).get(name)) for name in class_names]
     return Comparison(tuple(results), (*sections, _importance_section(results), _fate_section(results)))
 
 
@@ -135,7 +135,7 @@ def format_share(share: float | None) -> str:
     return f"{percent:.2f} %" if near_an_end else f"{percent:.1f} %"
 
 
-def _class_section(name: str, results: Mapping[str, PolicyResult], slo: Slo | None) -> Section:
+def _class_section(name: str, results: Mapping[str, PolicyResult], *, slo: Slo | None) -> Section:
     of_class = [result.by_class.get(name) for result in results.values()]
     rows = [
         Row(label, tuple(Cell(_NOTHING) if one is None else figure(one) for one in of_class))
@@ -148,7 +148,7 @@ def _importance_section(results: Mapping[str, PolicyResult]) -> Section:
     return _section(
         "on time, all classes",
         results,
-        {
+        figures={
             "all": lambda result: _on_time(result.on_time),
             "important": lambda result: _on_time(result.important_on_time),
             "low importance": lambda result: _on_time(result.low_importance_on_time),
@@ -160,7 +160,7 @@ def _fate_section(results: Mapping[str, PolicyResult]) -> Section:
     return _section(
         "requests",
         results,
-        {
+        figures={
             "sent": lambda result: Cell(f"{result.num_requests:,}"),
             "completed": lambda result: Cell(f"{result.num_completed:,}"),
             "relegated (after the first token)": lambda result: Cell(
@@ -174,7 +174,7 @@ def _fate_section(results: Mapping[str, PolicyResult]) -> Section:
 
 
 def _section(
-    title: str, results: Mapping[str, PolicyResult], figures: Mapping[str, Callable[[PolicyResult], Cell]]
+    title: str, results: Mapping[str, PolicyResult], *, figures: Mapping[str, Callable[[PolicyResult], Cell]]
 ) -> Section:
     rows = (Row(label, tuple(map(figure, results.values()))) for label, figure in figures.items())
     return Section(title, tuple(rows))

@@ -99,7 +99,8 @@ def _stretch(settings: WorkloadSettings, sources: Sequence[Source], *, rng: np.r
             return _replayed(settings, sources, start=start, rng=rng)
         case Poisson() | Diurnal():
             arrivals_rng, sizes_rng = rng.spawn(2)
-            return _sized(_drawn(settings, settings.arrivals, rng=arrivals_rng), settings, sources, rng=sizes_rng)
+            arrivals = _drawn(settings, settings.arrivals, rng=arrivals_rng)
+            return _sized(arrivals, sources, shares=settings.shares, rng=sizes_rng)
 
 
 def _drawn(settings: WorkloadSettings, arrivals: Poisson | Diurnal, *, rng: np.random.Generator) -> Times:
@@ -121,11 +122,11 @@ def _curve(arrivals: Poisson | Diurnal, qps: float | None) -> RateCurve:
 
 
 def _sized(
-    arrivals: Times, settings: WorkloadSettings, sources: Sequence[Source], *, rng: np.random.Generator
+    arrivals: Times, sources: Sequence[Source], *, shares: Sequence[float] | None, rng: np.random.Generator
 ) -> Stretch:
     """Return the arrivals with sizes, each from a source drawn by its share."""
     origins_rng, *sizes_rngs = rng.spawn(1 + len(sources))
-    origins = _choose(settings.shares or (1.0,) * len(sources), len(arrivals), rng=origins_rng)
+    origins = _choose(shares or (1.0,) * len(sources), len(arrivals), rng=origins_rng)
     prompts, outputs = np.zeros_like(origins), np.zeros_like(origins)
     for place, (source, sizes_rng) in enumerate(zip(sources, sizes_rngs, strict=True)):
         mine = origins == place
