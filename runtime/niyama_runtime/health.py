@@ -55,12 +55,13 @@ class Health(health_pb2_grpc.HealthServicer):
         """Send the state, and again whenever it has changed."""
         last: int | None = None
         while True:
-            changed = self._changed
+            # All three of one moment: the state may change while a message is on its way.
+            changed, closed = self._changed, self._closed
             status = self._states.get(request.service, _UNKNOWN)
             if status != last:
                 yield health_pb2.HealthCheckResponse(status=status)
             last = status
-            if self._closed:
+            if closed:
                 return
             await changed.wait()
 

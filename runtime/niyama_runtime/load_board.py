@@ -8,7 +8,7 @@ member is forgotten only after a long silence. docs/adr explains why loads are r
 """
 
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from niyama.v1 import load_pb2
 from niyama_core.load import ReplicaLoad
 
+from niyama_runtime import load_board_layout as layout
 from niyama_runtime import wire
 from niyama_runtime.redis_connection import (
     Client,
@@ -43,42 +44,6 @@ FORGET_AFTER_SECONDS = 3600.0
 """How long a silent member is remembered."""
 
 _log = structlog.get_logger(__name__)
-
-# KEYS: loads, members. ARGV: replica, load, change to announce or '', channel, seconds until all is forgotten.
-_PUBLISH = """
-local t = redis.call('TIME')
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-local joined = redis.call('ZADD', KEYS[2], string.format('%d.%06d', t[1], t[2]), ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[5])
-redis.call('EXPIRE', KEYS[2], ARGV[5])
-local change = ARGV[3]
-if change == '' and joined == 1 then change = 'joined' end
-if change ~= '' then redis.call('PUBLISH', ARGV[4], change .. ' ' .. ARGV[1]) end
-"""
-
-# KEYS: members. ARGV: replica.
-_TOUCH = """
-local t = redis.call('TIME')
-redis.call('ZADD', KEYS[1], 'XX', string.format('%d.%06d', t[1], t[2]), ARGV[1])
-"""
-
-# KEYS: loads, members. ARGV: replica, channel.
-_LEAVE = """
-redis.call('HDEL', KEYS[1], ARGV[1])
-if redis.call('ZREM', KEYS[2], ARGV[1]) == 1 then redis.call('PUBLISH', ARGV[2], 'left ' .. ARGV[1]) end
-"""
-
-# KEYS: loads, members. ARGV: seconds of silence after which a member is forgotten.
-_TIME_AND_FORGET = """
-local t = redis.call('TIME')
-local bound = string.format('%d.%06d', t[1] - ARGV[1], t[2])
-local gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', bound, 'LIMIT', 0, 1000)
-if #gone > 0 then
-  redis.call('ZREM', KEYS[2], unpack(gone))
-  redis.call('HDEL', KEYS[1], unpack(gone))
-end
-return t
-"""
 
 
 class Change(Enum):
@@ -124,17 +89,12 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class _Keys:
-    """The names of one cluster's keys. The braces keep them on one node of a Redis Cluster."""
+class _Place:
+    """Where a board lies, and how long it remembers."""
 
-    loads: str
-    members: str
-    changes: str
-
-    @classmethod
-    def of(cls, cluster: str) -> "_Keys":
-        prefix = f"niyama:{{{cluster}}}"
-        return cls(f"{prefix}:loads", f"{prefix}:members", f"{prefix}:changes")
+    redis: RedisConnection
+    keys: layout.Keys
+    forget_after: int
 
 
 class LoadBoard:
@@ -147,9 +107,7 @@ class LoadBoard:
             RedisSettingsError: the settings make no sense.
         """
         self._redis = RedisConnection(settings)
-        self._timeout = settings.timeout
-        self._keys = _Keys.of(cluster)
-        self._forget_after = max(1, math.ceil(forget_after))
+        self._place = _Place(self._redis, layout.Keys.of(cluster), max(1, math.ceil(forget_after)))
 
     @property
     def is_available(self) -> bool:
@@ -163,18 +121,18 @@ class LoadBoard:
 
     def reporter(self, replica: str) -> "LoadReporter":
         """Return the agent's side, for the replica of that name."""
-        return LoadReporter(self._redis, self._keys, replica, self._forget_after)
+        return LoadReporter(self._place, replica)
 
     def reader(self) -> "LoadReader":
         """Return the router's side. It remembers what it has read; keep one."""
-        return LoadReader(self._redis, self._keys, self._forget_after)
+        return LoadReader(self._place)
 
     async def listen(self) -> AsyncGenerator[MembershipChange, None]:
         """Yield changes as they happen, for ever; it connects again by itself and raises nothing.
 
         What happens while the connection is down is missed: read the board too.
         """
-        async for message in self._redis.messages(self._keys.changes):
+        async for message in self._redis.messages(self._place.keys.changes):
             change = _parsed_change(message)
             if change is not None:
                 yield change
@@ -187,11 +145,9 @@ class LoadBoard:
 class LoadReporter:
     """One replica's pen. One task uses it."""
 
-    def __init__(self, connection: RedisConnection, keys: _Keys, replica: str, forget_after: int) -> None:
-        self._redis = connection
-        self._keys = keys
+    def __init__(self, place: _Place, replica: str) -> None:
+        self._place = place
         self._replica = replica
-        self._forget_after = forget_after
         self._last: ReplicaLoad | None = None
 
     async def publish(self, load: ReplicaLoad) -> None:
@@ -202,11 +158,11 @@ class LoadReporter:
         """
         message = wire.load_to_wire(load).SerializeToString()
         change = self._change(load)
-        keys = self._keys
-        await self._redis.run_script(
-            _PUBLISH,
-            (keys.loads, keys.members),
-            (self._replica, message, change.value if change else "", keys.changes, self._forget_after),
+        place, keys = self._place, self._place.keys
+        await place.redis.run_script(
+            layout.PUBLISH,
+            keys=(keys.loads, keys.members),
+            arguments=(self._replica, message, change.value if change else "", keys.changes, place.forget_after),
         )
         self._last = load
 
@@ -216,7 +172,8 @@ class LoadReporter:
         Raises:
             RedisUnavailableError: nothing may have been written.
         """
-        await self._redis.run_script(_TOUCH, (self._keys.members,), (self._replica,))
+        members = self._place.keys.members
+        await self._place.redis.run_script(layout.TOUCH, keys=(members,), arguments=(self._replica,))
 
     async def leave(self) -> None:
         """Take the replica off the board and tell the routers.
@@ -224,8 +181,10 @@ class LoadReporter:
         Raises:
             RedisUnavailableError: it may still be there; silence will end its membership.
         """
-        keys = self._keys
-        await self._redis.run_script(_LEAVE, (keys.loads, keys.members), (self._replica, keys.changes))
+        keys = self._place.keys
+        await self._place.redis.run_script(
+            layout.LEAVE, keys=(keys.loads, keys.members), arguments=(self._replica, keys.changes)
+        )
         self._last = None
 
     def _change(self, load: ReplicaLoad) -> Change | None:
@@ -239,8 +198,17 @@ class LoadReporter:
 
 
 @dataclass(frozen=True, slots=True)
+class _Fetched:
+    """The board as Redis has it: its time, members with their last sign of life, and raw loads by member."""
+
+    time: float
+    scores: Sequence[tuple[bytes, float]]
+    loads: Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class _Seen:
-    """A load as it was read: its bytes, what they mean, and the instant by Redis' clock from which it is known."""
+    """A load as it was read: its bytes, what they mean, and the instant by Redis' clock since when it is known."""
 
     raw: bytes
     load: ReplicaLoad | None
@@ -254,10 +222,8 @@ class LoadReader:
         num_rubbish: entries that could not be read, since the start.
     """
 
-    def __init__(self, connection: RedisConnection, keys: _Keys, forget_after: int) -> None:
-        self._redis = connection
-        self._keys = keys
-        self._forget_after = forget_after
+    def __init__(self, place: _Place) -> None:
+        self._place = place
         self._seen: dict[str, _Seen] = {}
         self.num_rubbish = 0
 
@@ -267,48 +233,51 @@ class LoadReader:
         Raises:
             RedisUnavailableError: nothing was read.
         """
-        time, scores, loads = await self._redis.use(self._fetch)
-        snapshot = self._snapshot(time, scores, loads)
+        snapshot = self._snapshot(await self._place.redis.use(self._fetch))
         if snapshot.num_rubbish and not self.num_rubbish:
-            _log.warning("load_board_rubbish", key=self._keys.loads, num_entries=snapshot.num_rubbish)
+            _log.warning("load_board_rubbish", key=self._place.keys.loads, num_entries=snapshot.num_rubbish)
         self.num_rubbish += snapshot.num_rubbish
         return snapshot
 
-    async def _fetch(self, client: Client) -> tuple[float, list[tuple[bytes, float]], dict[bytes, bytes]]:
-        """Return Redis' time, members with their last sign of life, and raw loads."""
-        keys = self._keys
+    async def _fetch(self, client: Client) -> _Fetched:
+        keys = self._place.keys
         async with client.pipeline(transaction=False) as pipeline:
-            pipeline.execute_command("EVAL", _TIME_AND_FORGET, 2, keys.loads, keys.members, self._forget_after)
+            pipeline.eval(layout.TIME_AND_FORGET, 2, keys.loads, keys.members, self._place.forget_after)
             pipeline.zrange(keys.members, 0, -1, withscores=True)
             pipeline.hgetall(keys.loads)
             (seconds, micros), scores, loads = await pipeline.execute()
-        return int(seconds) + int(micros) / 1e6, scores, loads
+        return _Fetched(int(seconds) + int(micros) / 1e6, scores, loads)
 
-    def _snapshot(self, time: float, scores: list[tuple[bytes, float]], loads: dict[bytes, bytes]) -> Snapshot:
-        members: dict[str, Member] = {}
-        seen: dict[str, _Seen] = {}
-        num_rubbish = 0
-        for name, score in scores:
-            replica = name.decode(errors="replace")
-            raw = loads.get(name)
-            if raw is not None:
-                seen[replica] = self._seen_load(replica, raw, score)
-                num_rubbish += seen[replica].load is None
-            members[replica] = _member(replica, time - score, time, seen.get(replica))
+    def _snapshot(self, fetched: _Fetched) -> Snapshot:
+        seen = self._see(fetched)
+        members = {}
+        for name, score in fetched.scores:
+            replica = _text(name)
+            members[replica] = _member(replica, seen.get(replica), silent=fetched.time - score, time=fetched.time)
         self._seen = seen
-        return Snapshot(members, num_rubbish)
+        return Snapshot(members, sum(each.load is None for each in seen.values()))
 
-    def _seen_load(self, replica: str, raw: bytes, score: float) -> _Seen:
-        """Return the load as it was seen before, when it is the same: not parsed again, and as old as it is."""
-        known = self._seen.get(replica)
-        return known if known and known.raw == raw else _Seen(raw, _parsed_load(replica, raw), score)
+    def _see(self, fetched: _Fetched) -> dict[str, _Seen]:
+        """Return the members' loads. One that was seen before is not parsed again, and is as old as it was."""
+        seen = {}
+        for name, score in fetched.scores:
+            replica, raw = _text(name), fetched.loads.get(name)
+            known = self._seen.get(replica)
+            if raw is None:
+                continue
+            seen[replica] = known if known and known.raw == raw else _Seen(raw, _parsed_load(replica, raw), score)
+        return seen
 
 
-def _member(replica: str, silent: float, time: float, seen: _Seen | None) -> Member:
+def _text(name: bytes) -> str:
+    return name.decode(errors="replace")
+
+
+def _member(replica: str, seen: _Seen | None, *, silent: float, time: float) -> Member:
     """Return the member; a clock of Redis that was put back makes nothing younger than new."""
     if seen is None or seen.load is None:
-        return Member(replica, max(0.0, silent), None, None)
-    return Member(replica, max(0.0, silent), seen.load, max(0.0, time - seen.since))
+        return Member(replica, max(0.0, silent), load=None, load_age=None)
+    return Member(replica, max(0.0, silent), load=seen.load, load_age=max(0.0, time - seen.since))
 
 
 def _parsed_load(replica: str, raw: bytes) -> ReplicaLoad | None:

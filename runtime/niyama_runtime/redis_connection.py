@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import redis.asyncio
 import structlog
@@ -31,6 +31,7 @@ Client = redis.asyncio.Redis
 # What redis-py lets through on a broken, closed or foreign connection, beside its own errors.
 _FAULTS = (redis.RedisError, OSError, EOFError, ValueError, RuntimeError)
 
+_SCHEMES = ("redis", "rediss", "unix")
 # How long a subscription is silent before it is asked whether it lives.
 _QUIET_SECONDS = 1.0
 
@@ -80,7 +81,7 @@ class RedisConnection:
         self._clock = clock or MonotonicClock()
         self._retry_at = -math.inf
         self._fault: str | None = None
-        self._where = _location(urlsplit(settings.url))
+        self._where = _location(_parsed_url(settings.url))
         self.num_faults = 0
 
     @property
@@ -105,13 +106,14 @@ class RedisConnection:
         self._note_success()
         return result
 
-    async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes | float]) -> object:
+    async def run_script(self, script: str, *, keys: Sequence[str], arguments: Sequence[str | bytes | float]) -> object:
         """Return what a Lua script returns; it is atomic and takes one round trip.
 
         Raises:
             RedisUnavailableError: as `use`.
         """
-        return await self.use(lambda client: _evaluate(client, script, keys, arguments))
+        # The text each time, not its hash: a Redis that was restarted does not know the hash.
+        return await self.use(lambda client: client.eval(script, len(keys), *keys, *arguments))
 
     async def messages(self, channel: str) -> AsyncGenerator[bytes, None]:
         """Yield what is published on `channel`, for ever: it connects again by itself and raises nothing.
@@ -168,14 +170,6 @@ class RedisConnection:
         self._backoff.reset()
 
 
-async def _evaluate(
-    client: Client, script: str, keys: Sequence[str], arguments: Sequence[str | bytes | float]
-) -> object:
-    # The text each time, not its hash: a Redis that was restarted does not know the hash.
-    result: Awaitable[object] = client.eval(script, len(keys), *keys, *arguments)
-    return await result
-
-
 def _reason(error: BaseException, timeout: float) -> str:
     if isinstance(error, TimeoutError) and not str(error):
         return f"no answer within {timeout:g} s"
@@ -183,7 +177,10 @@ def _reason(error: BaseException, timeout: float) -> str:
 
 
 def _client(settings: RedisSettings) -> Client:
-    url, credentials = _url_and_credentials(settings)
+    parts = _parsed_url(settings.url)
+    credentials = _credentials(settings, parts)
+    # redis-py does not take a user in the URL beside credentials that hold one.
+    url = settings.url.replace(f"//{parts.netloc}", f"//{_host(parts)}", 1) if credentials else settings.url
     try:
         return redis.asyncio.Redis.from_url(
             url,
@@ -194,25 +191,39 @@ def _client(settings: RedisSettings) -> Client:
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
-    except (ValueError, redis.RedisError) as error:
-        raise RedisSettingsError(f"{_location(urlsplit(settings.url))} is no Redis URL: {error}") from error
+    except (TypeError, ValueError, redis.RedisError) as error:
+        raise RedisSettingsError(f"the Redis URL of {_location(parts)} cannot be used: {error}") from error
 
 
-def _url_and_credentials(settings: RedisSettings) -> tuple[str, CredentialProvider | None]:
-    """Return the URL, and who knows the password when it is in a file: redis-py does not take both."""
+def _parsed_url(url: str) -> SplitResult:
+    """Return the parts of `url`; errors do not quote it, for there may be a password in it."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in _SCHEMES and parts.port != 0:  # reading the port checks it
+            return parts
+    except ValueError:
+        pass
+    raise RedisSettingsError("this is no Redis URL: write redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH")
+
+
+def _credentials(settings: RedisSettings, parts: SplitResult) -> CredentialProvider | None:
+    """Return who knows user and password, when the password is in a file."""
     if settings.password_file is None:
-        return settings.url, None
-    parts = urlsplit(settings.url)
+        return None
     if parts.password:
         raise RedisSettingsError("the Redis URL holds a password, and there is a password file: leave one out")
     credentials = _PasswordFile(settings.password_file, unquote(parts.username or ""))
     credentials.get_credentials()
-    return urlunsplit(parts._replace(netloc=_location(parts))), credentials
+    return credentials
+
+
+def _host(parts: SplitResult) -> str:
+    return parts.netloc.rpartition("@")[2]
 
 
 def _location(parts: SplitResult) -> str:
     """Return host and port, or the socket's path, without the credentials: safe in logs."""
-    return parts.netloc.rpartition("@")[2] or ("" if parts.scheme != "unix" else parts.path)
+    return _host(parts) or parts.path
 
 
 class _PasswordFile(CredentialProvider):

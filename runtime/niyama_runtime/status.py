@@ -35,7 +35,6 @@ _PUSHBACK_KEY = "grpc-retry-pushback-ms"
 # gRPC drops a response whose metadata exceed 8 KiB: what is echoed from a request must not hide the error itself.
 _MAX_MESSAGE_BYTES = 1000
 _MAX_DETAIL_BYTES = 3000
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +117,10 @@ def failure_of(error: grpc.RpcError) -> Failure:
     if code is None:  # a bare RpcError, raised by nobody's server
         return Failure(code=grpc.StatusCode.UNKNOWN, message=str(error))
     # Pairs from a synchronous call, a Metadata from one of grpc.aio: dict() takes both.
-    return failure_of_call(code(), error.details(), cast("Any", error.trailing_metadata()))
+    return failure_of_call(code(), error.details() or "", metadata=cast("Any", error.trailing_metadata()))
 
 
-def failure_of_call(
-    code: grpc.StatusCode | None, text: str | None, metadata: Iterable[tuple[str, str | bytes]] | None
-) -> Failure:
+def failure_of_call(code: grpc.StatusCode, text: str, *, metadata: Iterable[tuple[str, str | bytes]] | None) -> Failure:
     """Return what status code, text and trailing metadata of a finished call say."""
     trailer = dict(metadata or ())
     details = _parsed_details(trailer.get(_DETAILS_KEY))
@@ -131,8 +128,8 @@ def failure_of_call(
     if retry_after is None:
         retry_after = _pushback_seconds(trailer.get(_PUSHBACK_KEY))
     return Failure(
-        code=code or grpc.StatusCode.UNKNOWN,
-        message=text or "",
+        code=code,
+        message=text,
         violations=details.violations,
         retry_after=retry_after,
         reason=details.reason,

@@ -5,6 +5,7 @@
 """
 
 import math
+from collections.abc import Mapping
 from typing import Literal, assert_never
 
 from google.protobuf import duration_pb2
@@ -30,17 +31,17 @@ _NANOS = 1_000_000_000
 # The bound of google.protobuf.Duration: about 10,000 years.
 _MAX_SECONDS = 315_576_000_000
 
-_IMPORTANCE = {
+_IMPORTANCE: Mapping[Importance, qos_pb2.Importance] = {
     Importance.HIGH: qos_pb2.IMPORTANCE_HIGH,
     Importance.LOW: qos_pb2.IMPORTANCE_LOW,
 }
-_IMPORTANCE_FROM: dict[int, Importance] = {number: importance for importance, number in _IMPORTANCE.items()}
-_ON_OVERLOAD = {
+_IMPORTANCE_FROM: Mapping[int, Importance] = {number: importance for importance, number in _IMPORTANCE.items()}
+_ON_OVERLOAD: Mapping[OnOverload, qos_pb2.OnOverload] = {
     OnOverload.QUEUE: qos_pb2.ON_OVERLOAD_QUEUE,
     OnOverload.RELEGATE: qos_pb2.ON_OVERLOAD_RELEGATE,
     OnOverload.REJECT: qos_pb2.ON_OVERLOAD_REJECT,
 }
-_ON_OVERLOAD_FROM: dict[int, OnOverload] = {number: on_overload for on_overload, number in _ON_OVERLOAD.items()}
+_ON_OVERLOAD_FROM: Mapping[int, OnOverload] = {number: on_overload for on_overload, number in _ON_OVERLOAD.items()}
 
 
 class WireError(ValueError):

@@ -58,7 +58,7 @@ async def _error_from(address: str) -> grpc.aio.AioRpcError:
 @given(failures)
 def test_a_failure_survives_the_trailer(failure: Failure) -> None:
     trailer = status.trailing_metadata(failure)
-    assert status.failure_of_call(failure.code, failure.message, trailer) == failure
+    assert status.failure_of_call(failure.code, failure.message, metadata=trailer) == failure
 
 
 async def test_an_overload_reaches_the_caller_with_delay_and_reason() -> None:
@@ -113,14 +113,16 @@ async def test_nobody_there_is_a_failure_without_details() -> None:
 @pytest.mark.parametrize("rubbish", [b"\xff\xff\xff", b"", "text"])
 def test_rubbish_details_are_left_out(rubbish: str | bytes) -> None:
     failure = status.failure_of_call(
-        grpc.StatusCode.INTERNAL, "broken", [("grpc-status-details-bin", rubbish), ("grpc-retry-pushback-ms", "x")]
+        grpc.StatusCode.INTERNAL,
+        "broken",
+        metadata=[("grpc-status-details-bin", rubbish), ("grpc-retry-pushback-ms", "x")],
     )
     assert failure == Failure(code=grpc.StatusCode.INTERNAL, message="broken")
 
 
 @pytest.mark.parametrize(("pushback", "seconds"), [("1500", 1.5), ("0", 0.0), ("-1", None)])
 def test_the_pushback_of_another_server_counts_as_its_delay(pushback: str, seconds: float | None) -> None:
-    failure = status.failure_of_call(grpc.StatusCode.UNAVAILABLE, "", [("grpc-retry-pushback-ms", pushback)])
+    failure = status.failure_of_call(grpc.StatusCode.UNAVAILABLE, "", metadata=[("grpc-retry-pushback-ms", pushback)])
     assert failure.retry_after == seconds
 
 
