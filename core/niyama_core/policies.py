@@ -7,7 +7,7 @@ our best.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from niyama_core.chunking import Chunking, FixedBudget, SlackGrid
@@ -63,6 +63,14 @@ class Policy:
     chunking: Chunking
     relegation: Relegation
     selective_preemption: bool = False
+
+    def at_speed(self, speed: float) -> "Policy":
+        """Return the policy for a machine `speed` times as fast: a token of work puts a request off by less time."""
+        match self.priority:
+            case LatestPrefill(alpha=alpha) | Hybrid(alpha=alpha):
+                return replace(self, priority=replace(self.priority, alpha=alpha / speed))
+            case _:
+                return self
 
 
 _Builder = Callable[[SchedulerSettings, LatencyModel], Policy]
