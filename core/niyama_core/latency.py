@@ -29,6 +29,11 @@ class IterationShape:
     prefill_context_tokens: int = 0
     prefill_attention: float = 0.0
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the iteration computes."""
+        return self.prefill_tokens + self.num_decodes
+
 
 class LatencyModel(Protocol):
     """Maps the shape of an iteration to its time."""

@@ -14,18 +14,18 @@ the plan, and reports what was done.
     planner.finish(request_id)                 # when an answer has ended
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from niyama_core.backlog import Backlog
 from niyama_core.decodes import DecodeSet, DecodeSurvey
-from niyama_core.demand import DemandCurve
 from niyama_core.draft import Draft
 from niyama_core.latency import LatencyModel
 from niyama_core.load import ClassLoad
 from niyama_core.output_length import OutputLengthHistory
 from niyama_core.plan import ExecutedIteration, IterationPlan
 from niyama_core.policies import Policy
-from niyama_core.prefill_queue import PrefillQueue
 from niyama_core.rates import MeasuredRates
 from niyama_core.relegation import Outlook
 from niyama_core.request import LiveRequest, Request
@@ -106,11 +106,9 @@ class IterationPlanner:
         self._predictor = predictor
         self._max_num_seqs = max_num_seqs
         self._live: dict[str, LiveRequest] = {}
-        self._waiting = PrefillQueue(policy.priority.key)
-        self._relegated = PrefillQueue(_relegated_key)
-        self._started: dict[str, LiveRequest] = {}
+        self._backlog = Backlog(policy.priority)
         self._decodes = DecodeSet(predictor)
-        self._important_demand = DemandCurve()
+        self._left_since_plan: set[str] = set()
         self._lengths = OutputLengthHistory()
         self.rates = MeasuredRates(predictor)
         """What the replica has measured of its own speed."""
@@ -134,57 +132,63 @@ class IterationPlanner:
         expected = self._lengths.expected(_history_of(request), request.max_output_tokens)
         live = LiveRequest(request, expected, expected * self.rates.iteration_time)
         self._live[request.request_id] = live
-        self._enqueue(live)
+        self._backlog.put(live)
 
     def plan(self, now: float, kv_free_tokens: int) -> IterationPlan:
         """Decide the next iteration.
 
+        Who is relegated or preempted stays so, whether or not the plan is run; all else is as before until `record`.
+
         Args:
             now: the instant.
-            kv_free_tokens: tokens that the KV cache can still hold.
+            kv_free_tokens: tokens that the KV cache can still hold, with room made by earlier plans.
         """
+        self._left_since_plan.clear()
         preempted = self._make_room(kv_free_tokens)
         kv_free_tokens += sum(kv for _, kv in preempted)
+        outlook = Outlook(now, self.rates.prefill_rate, self._backlog.important_demand)
+        relegated = self._relegate_hopeless(outlook)
         survey = self._decodes.survey(now)
-        budget = self._policy.chunking.token_budget(
-            survey.shape, survey.slack, prefill_context_tokens=self._next_context_tokens()
-        )
-        draft = self._draft(survey, token_budget=budget, kv_free_tokens=kv_free_tokens)
-        relegated = self._fill(draft, now)
+        draft = self._draft(survey, kv_free_tokens)
+        relegated += self._fill(draft, outlook)
         shape = draft.shape()
-        empty = not shape.num_decodes and not shape.prefill_tokens
         return IterationPlan(
             decodes=self._decodes.ids(),
             chunks=tuple(draft.chunks),
-            relegated=relegated,
+            relegated=tuple(relegated),
             preempted=tuple(request_id for request_id, _ in preempted),
             shape=shape,
             slack=survey.slack,
-            token_budget=budget,
-            predicted_seconds=0.0 if empty else self._predictor.iteration_time(shape),
+            token_budget=draft.token_budget,
+            predicted_seconds=self._predictor.iteration_time(shape) if shape.num_tokens else 0.0,
         )
 
     def record(self, executed: ExecutedIteration, now: float) -> tuple[str, ...]:
         """Take in what ran until `now`; return the requests that have one more output token.
 
-        Requests that were finished or aborted while the iteration ran are passed over.
+        What was computed for requests that have left since the plan is passed over, even if one with the same id has
+        come since.
         """
         emitted = []
         for request_id in executed.decodes:
-            if (live := self._live.get(request_id)) is not None:
+            if (live := self._still_live(request_id)) is not None:
                 live.advance_decode(now)
                 emitted.append(request_id)
-        emitted.extend(
-            chunk.request_id
-            for chunk in executed.chunks
-            if (live := self._live.get(chunk.request_id)) is not None and self._advance(live, chunk.num_tokens, now=now)
-        )
+        for chunk in executed.chunks:
+            live = self._still_live(chunk.request_id)
+            if live is not None and self._backlog.advance(live, chunk.num_tokens, now=now):
+                self._decodes.add(live)
+                emitted.append(chunk.request_id)
         prefill_tokens = sum(chunk.num_tokens for chunk in executed.chunks)
         self.rates.observe(prefill_tokens, executed.seconds, budget_spent=executed.budget_spent)
         return tuple(emitted)
 
     def finish(self, request_id: str) -> None:
-        """Let go of a request whose answer has ended by itself, and remember its length."""
+        """Let go of a request whose answer has ended by itself, and remember its length.
+
+        Raises:
+            KeyError: no such request is live.
+        """
         live = self._live[request_id]
         self._lengths.record(_history_of(live.request), live.emitted)
         self.abort(request_id)
@@ -194,20 +198,29 @@ class IterationPlanner:
         live = self._live.pop(request_id, None)
         if live is None:
             return False
-        self._dequeue(live)
+        self._backlog.remove(live)
         self._decodes.remove(live)
+        self._left_since_plan.add(request_id)
         return True
 
     def relegate(self, request_id: str) -> None:
-        """Put a live request behind all that can be on time."""
-        self._relegate(self._live[request_id])
+        """Put a live request behind all that can be on time.
+
+        Raises:
+            KeyError: no such request is live.
+        """
+        self._backlog.relegate(self._live[request_id])
 
     def unstarted(self) -> tuple[str, ...]:
         """Return the requests of which nothing has been computed, in order of admission."""
-        return tuple(i for i, live in self._live.items() if not live.has_started and not live.emitted)
+        return tuple(request_id for request_id, live in self._live.items() if live.is_untouched)
 
     def is_relegated(self, request_id: str) -> bool:
-        """Return whether a live request is relegated."""
+        """Return whether a live request is relegated.
+
+        Raises:
+            KeyError: no such request is live.
+        """
         return self._live[request_id].relegated
 
     def class_loads(self) -> Mapping[str, ClassLoad]:
@@ -217,114 +230,82 @@ class IterationPlanner:
     def tightest_slack(self, now: float) -> float | None:
         """Return the seconds until the most urgent token is due, or None when none constrains."""
         slack = self._decodes.survey(now).slack
-        return slack if slack != float("inf") else None
+        return slack if slack != math.inf else None
 
-    def _draft(self, survey: DecodeSurvey, *, token_budget: int, kv_free_tokens: int) -> Draft:
-        started_growth = sum(live.prefill_remaining + live.output_remaining for live in self._started.values())
+    def _still_live(self, request_id: str) -> LiveRequest | None:
+        """Return a request that was live at the plan and is yet."""
+        return None if request_id in self._left_since_plan else self._live.get(request_id)
+
+    def _draft(self, survey: DecodeSurvey, kv_free_tokens: int) -> Draft:
+        """Begin an iteration: the decodes, and how much prefill may join them."""
+        head = self._backlog.next()
+        context_tokens = head.prefilled if head is not None else 0
+        begun = self._backlog.begun
         return Draft(
             survey,
-            token_budget=token_budget,
+            token_budget=self._policy.chunking.token_budget(
+                survey.shape, survey.slack, prefill_context_tokens=context_tokens
+            ),
             kv_free_tokens=kv_free_tokens,
-            started_growth_tokens=started_growth,
-            new_sequences=self._max_num_seqs - len(self._decodes) - len(self._started),
+            started_growth_tokens=sum(live.prefill_remaining + live.output_remaining for live in begun),
+            new_sequences=self._max_num_seqs - len(self._decodes) - len(begun),
         )
 
-    def _fill(self, draft: Draft, now: float) -> tuple[str, ...]:
+    def _fill(self, draft: Draft, outlook: Outlook) -> list[str]:
         """Spend the budget on prefills; return the requests that were relegated on the way."""
-        outlook = Outlook(now, self.rates.prefill_rate, self._important_demand)
         for live in self._endangered(outlook):
-            if draft.has_room:
+            draft.take(live)
+        relegated = []
+        waiting = self._backlog.waiting
+        while draft.is_open and (next_live := waiting.peek()) is not None:
+            draft.take(next_live)
+            waiting.skip()
+            relegated += self._relegate_hopeless(outlook)
+        waiting.rewind()
+        self._fill_with_relegated(draft)
+        if draft.has_room:
+            for live in self._backlog.begun_in_order():
                 draft.take(live)
-        relegated = self._fill_in_order(draft, outlook)
-        self._fill_from(self._relegated, draft)
         return relegated
 
-    def _fill_in_order(self, draft: Draft, outlook: Outlook) -> tuple[str, ...]:
-        """Spend the budget on those that can be on time; relegate those at the head that cannot."""
-        relegated, looked_at = [], []
-        while draft.has_room and (live := self._waiting.peek()) is not None:
-            if not live.has_started and self._policy.relegation.relegates(live, outlook):
-                self._relegate(live)
-                relegated.append(live.request.request_id)
-                continue
-            looked_at.append(self._waiting.pop_entry())
-            if not draft.holds(live) and not draft.take(live):
-                break
-        for entry in looked_at:
-            self._waiting.push_back(entry)
-        return tuple(relegated)
+    def _fill_with_relegated(self, draft: Draft) -> None:
+        """Spend what is left of the budget on those that have been put behind."""
+        queue = self._backlog.relegated
+        while draft.is_open and (live := queue.peek()) is not None:
+            draft.take(live)
+            queue.skip()
+        queue.rewind()
 
-    def _fill_from(self, queue: PrefillQueue, draft: Draft) -> None:
-        """Spend what is left of the budget on a queue, in its order."""
-        looked_at = []
-        while draft.has_room and (live := queue.peek()) is not None:
-            looked_at.append(queue.pop_entry())
-            if not draft.take(live):
-                break
-        for entry in looked_at:
-            queue.push_back(entry)
+    def _relegate_hopeless(self, outlook: Outlook) -> list[str]:
+        """Relegate who is next in line and cannot be on time, until one is that can; return who was."""
+        relegated = []
+        while (live := self._backlog.waiting.peek()) is not None and self._is_hopeless(live, outlook):
+            self._backlog.relegate(live)
+            relegated.append(live.request.request_id)
+        return relegated
+
+    def _is_hopeless(self, live: LiveRequest, outlook: Outlook) -> bool:
+        return live.is_untouched and self._policy.relegation.relegates(live, outlook)
 
     def _endangered(self, outlook: Outlook) -> Iterator[LiveRequest]:
         """Yield begun prefills that make it at once but not an iteration later: who displaces them lets them pass."""
         if not self._policy.selective_preemption:
             return
-        for live in self._started.values():
+        for live in self._backlog.begun:
             done = outlook.now + outlook.seconds_to_prefill(live)
             if not live.relegated and done <= live.prefill_due < done + self.rates.iteration_time:
                 yield live
 
-    def _advance(self, live: LiveRequest, num_tokens: int, *, now: float) -> bool:
-        """Count a computed chunk; return whether the request now decodes."""
-        if live.is_important and not live.relegated:
-            self._important_demand.add(live, -num_tokens)
-        if not live.advance_prefill(num_tokens, now):
-            self._started[live.request.request_id] = live
-            self._queue_of(live).put(live)
-            return False
-        self._queue_of(live).remove(live)
-        self._started.pop(live.request.request_id, None)
-        self._decodes.add(live)
-        return True
-
-    def _relegate(self, live: LiveRequest) -> None:
-        waited = self._dequeue(live)
-        live.relegate()
-        if waited:
-            self._enqueue(live)
-
-    def _enqueue(self, live: LiveRequest) -> None:
-        self._queue_of(live).put(live)
-        if live.is_important and not live.relegated:
-            self._important_demand.add(live, live.prefill_remaining)
-        if live.has_started:
-            self._started[live.request.request_id] = live
-
-    def _dequeue(self, live: LiveRequest) -> bool:
-        """Take a request out of its queue; return whether it was in one."""
-        if not self._queue_of(live).remove(live):
-            return False
-        if live.is_important and not live.relegated:
-            self._important_demand.add(live, -live.prefill_remaining)
-        self._started.pop(live.request.request_id, None)
-        return True
-
-    def _queue_of(self, live: LiveRequest) -> PrefillQueue:
-        return self._relegated if live.relegated else self._waiting
-
-    def _next_context_tokens(self) -> int:
-        live = self._waiting.peek() or self._relegated.peek()
-        return live.prefilled if live is not None else 0
-
     def _make_room(self, kv_free_tokens: int) -> list[tuple[str, int]]:
         """Preempt the least urgent while the decodes' next tokens do not fit; return who lost how many tokens of KV."""
         preempted: list[tuple[str, int]] = []
-        while kv_free_tokens < (len(self._decodes) or bool(self._started)):
-            victim = max((*self._decodes, *self._started.values()), key=_least_urgent)
+        while kv_free_tokens < (len(self._decodes) or bool(self._backlog.begun)):
+            victim = max((*self._decodes, *self._backlog.begun), key=_least_urgent)
             freed = victim.context_tokens
-            self._dequeue(victim)
+            self._backlog.remove(victim)
             self._decodes.remove(victim)
             victim.lose_kv()
-            self._enqueue(victim)
+            self._backlog.put(victim)
             preempted.append((victim.request.request_id, freed))
             kv_free_tokens += freed
         return preempted
@@ -333,11 +314,6 @@ class IterationPlanner:
 def _history_of(request: Request) -> str:
     """Return under which name the lengths of a request's answers are remembered."""
     return request.app or request.promise.qos_class
-
-
-def _relegated_key(live: LiveRequest) -> tuple[bool, bool, float]:
-    """Order relegated requests: begun ones hold KV and go first, then the important, then who came first."""
-    return not live.has_started, not live.is_important, live.request.arrival
 
 
 def _least_urgent(live: LiveRequest) -> tuple[bool, bool, float]:

@@ -1,7 +1,8 @@
 """The queue of waiting prefills: a heap whose entries never change.
 
 A request that advances gets a new entry and a new ticket; its older entries are void and fall out when they reach the
-top. So an iteration costs a few heap operations, however long the queue, and no key changes inside the heap.
+top, or all at once when they outnumber the others. So an iteration costs a few heap operations, however long the
+queue, and no key changes inside the heap.
 """
 
 import heapq
@@ -15,6 +16,8 @@ __all__ = ["Key", "PrefillQueue"]
 Key = float | tuple[bool, bool, float]
 _Entry = tuple[Key, int, int, LiveRequest]
 
+_TOLERATED_VOID_ENTRIES = 64
+
 
 class PrefillQueue:
     """Waiting requests in the order of a key.
@@ -27,6 +30,7 @@ class PrefillQueue:
         """Start empty."""
         self._key = key
         self._heap: list[_Entry] = []
+        self._skipped: list[_Entry] = []
         self._order = count()
         self._live: dict[str, LiveRequest] = {}
 
@@ -40,28 +44,47 @@ class PrefillQueue:
 
     def put(self, live: LiveRequest) -> None:
         """Put a request in, or in its new place after it has advanced."""
-        live.ticket += 1
+        live.take_ticket()
         self._live[live.request.request_id] = live
         heapq.heappush(self._heap, (self._key(live), next(self._order), live.ticket, live))
+        self._forget_void_entries()
 
     def remove(self, live: LiveRequest) -> bool:
         """Take a request out, wherever it stands; return whether it was in."""
         if self._live.pop(live.request.request_id, None) is None:
             return False
-        live.ticket += 1
+        live.take_ticket()
+        self._forget_void_entries()
         return True
 
     def peek(self) -> LiveRequest | None:
         """Return the request that is next, or None."""
         heap = self._heap
-        while heap and heap[0][2] != heap[0][3].ticket:
+        while heap and _is_void(heap[0]):
             heapq.heappop(heap)
         return heap[0][3] if heap else None
 
-    def pop_entry(self) -> _Entry:
-        """Take the next entry off the heap; `peek` has found it to be valid."""
-        return heapq.heappop(self._heap)
+    def skip(self) -> None:
+        """Look behind the request that `peek` has returned, until `rewind`."""
+        self._skipped.append(heapq.heappop(self._heap))
 
-    def push_back(self, entry: _Entry) -> None:
-        """Put an entry back that was taken off and has not advanced."""
-        heapq.heappush(self._heap, entry)
+    def rewind(self) -> None:
+        """Put all that was skipped back in its place."""
+        for entry in self._skipped:
+            heapq.heappush(self._heap, entry)
+        self._skipped.clear()
+
+    def in_order(self, live_requests: Iterator[LiveRequest]) -> list[LiveRequest]:
+        """Return some of the waiting requests in the order of the key."""
+        return sorted(live_requests, key=self._key)
+
+    def _forget_void_entries(self) -> None:
+        """Let go of entries that may never reach the top, before they outgrow the queue."""
+        if len(self._heap) > 2 * len(self._live) + _TOLERATED_VOID_ENTRIES:
+            self._heap = [entry for entry in self._heap if not _is_void(entry)]
+            heapq.heapify(self._heap)
+
+
+def _is_void(entry: _Entry) -> bool:
+    """Return whether the request has advanced or left since the entry was made."""
+    return entry[2] != entry[3].ticket

@@ -44,7 +44,8 @@ class LiveRequest:
         expected_output_tokens: estimate of the answer's length, from the history of its application.
         decode_seconds: estimate of the time that such an answer decodes.
         due: instant by which it counts as on time: first token, or whole answer of a batch request.
-        prefill_due: instant by which its prefill must be complete for that, by the estimate at admission.
+        prefill_due: instant by which its prefill must be complete for that, by the estimate at admission; of an
+            interactive request that has lost its KV, the instant its next token is due.
         tbt: seconds between token deadlines; None for a batch request.
         prefill_target: tokens to compute before it can decode; grows when its KV is lost.
         prefilled: tokens computed of them.
@@ -102,6 +103,11 @@ class LiveRequest:
         return self.prefilled > 0
 
     @property
+    def is_untouched(self) -> bool:
+        """Whether it has neither KV nor tokens: moving it elsewhere or putting it off wastes nothing."""
+        return not self.prefilled and not self.emitted
+
+    @property
     def context_tokens(self) -> int:
         """Tokens that it holds in the KV cache."""
         return self.prefilled + self.decoded
@@ -119,14 +125,23 @@ class LiveRequest:
         self.decoded += 1
         self._emit(now)
 
+    def take_ticket(self) -> None:
+        """Make void every entry of a queue that has stood for it so far."""
+        self.ticket += 1
+
     def relegate(self) -> None:
         """Put it behind all that can be on time."""
         self.relegated = True
 
     def lose_kv(self) -> None:
-        """Give up what was computed: the prefill starts again, with the tokens emitted so far behind the prompt."""
+        """Give up what was computed: the prefill starts again, with the tokens emitted so far behind the prompt.
+
+        May move `prefill_due`, so it must not wait in a queue meanwhile.
+        """
         self.prefill_target = self.request.num_prompt_tokens + self.emitted
         self.prefilled = self.decoded = 0
+        if self.tbt is not None and self.emitted:
+            self.prefill_due = self.next_due
 
     def _emit(self, now: float) -> None:
         self.emitted += 1
