@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +58,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Derive the shipped figures from the original traces.")
     for option in ("--azure-code-2023", "--azure-conv-2023", "--sharegpt", "--azure-2024-quantiles"):
         parser.add_argument(option, type=Path)
+    parser.add_argument("--output", type=Path, default=DATA, help="folder to write to (that of the package)")
     files = parser.parse_args()
+    write = partial(write_figures, files.output)
     if files.azure_code_2023:
-        write("azure-code-2023", azure_2023("code", read_trace(files.azure_code_2023)))
+        write("azure-code-2023", figures=azure_2023("code", read_trace(files.azure_code_2023)))
     if files.azure_conv_2023:
-        write("azure-conv-2023", azure_2023("conv", read_trace(files.azure_conv_2023)))
+        write("azure-conv-2023", figures=azure_2023("conv", read_trace(files.azure_conv_2023)))
     if files.sharegpt:
-        write("sharegpt", sharegpt(read_trace(files.sharegpt)))
+        write("sharegpt", figures=sharegpt(read_trace(files.sharegpt)))
     if files.azure_2024_quantiles:
-        write("azure-code-2024", azure_2024("code", files.azure_2024_quantiles, num_requests=16_803_695))
-        write("azure-conv-2024", azure_2024("conv", files.azure_2024_quantiles, num_requests=27_303_999))
+        write("azure-code-2024", figures=azure_2024("code", files.azure_2024_quantiles, num_requests=16_803_695))
+        write("azure-conv-2024", figures=azure_2024("conv", files.azure_2024_quantiles, num_requests=27_303_999))
 
 
 def azure_2023(trace: str, requests: Trace) -> dict[str, Any]:
@@ -153,10 +156,10 @@ def origin(template: Mapping[str, str], trace: str = "") -> dict[str, str]:
     return {key: value.format(trace=trace) for key, value in template.items()}
 
 
-def write(name: str, figures: Mapping[str, Any]) -> None:
-    """Write one file of figures: a line a list, so that a difference can be read."""
-    DATA.mkdir(exist_ok=True)
-    (DATA / f"{name}.json").write_text(compact(figures) + "\n", encoding="utf-8")
+def write_figures(folder: Path, name: str, *, figures: Mapping[str, Any]) -> None:
+    """Write one file of figures, a line for each list, so that a difference can be read."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(compact(figures) + "\n", encoding="utf-8")
 
 
 def compact(value: object, depth: int = 0) -> str:
