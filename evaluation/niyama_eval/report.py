@@ -14,8 +14,6 @@ from importlib import resources
 from os import PathLike
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from niyama_eval import plots
 from niyama_eval.plots import Runs
 from niyama_eval.results import PolicyResult, slos_of, summarise, write_results
@@ -78,9 +76,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     names = tuple(class_names)
     results = {policy: summarise(outcomes, class_names=names) for policy, outcomes in runs.items()}
-    pictures = [
-        Plot(name, caption, plots.png(figure)) for name, caption, figure in _figures(runs, results, source=about.source)
-    ]
+    pictures = _pictures(runs, results, source=about.source)
     for picture in pictures:
         (folder / f"{picture.name}.png").write_bytes(picture.png)
     write_results(folder / "results.json", results, settings=about.settings)
@@ -113,27 +109,29 @@ def render_report(
     return _page(about.title, "\n".join(body))
 
 
-def _figures(runs: Runs, results: Mapping[str, PolicyResult], *, source: str) -> Iterable[tuple[str, str, Figure]]:
-    yield (
-        "attainment",
-        "Share of requests on time: by class, by importance, and of all.",
-        plots.attainment_plot(results, source=source),
-    )
-    yield (
-        "ttft",
-        "Distribution of TTFT by class; a curve that ends below 100 % leaves out requests without a first token.",
-        plots.ttft_plot(runs, source=source),
-    )
-    yield (
-        "ttlt",
-        "Distribution of TTLT by class; a curve that ends below 100 % leaves out requests that did not complete.",
-        plots.ttlt_plot(runs, source=source),
-    )
-    yield (
-        "timeline",
-        "Load over time, and how many of the requests that arrived then were relegated or missed their promise.",
-        plots.timeline_plot(runs, source=source),
-    )
+def _pictures(runs: Runs, results: Mapping[str, PolicyResult], *, source: str) -> list[Plot]:
+    return [
+        Plot(
+            "attainment",
+            "Share of requests on time: by class, by importance, and of all.",
+            plots.png(plots.attainment_plot(results, source=source)),
+        ),
+        Plot(
+            "ttft",
+            "Distribution of TTFT by class; a curve that ends below 100 % leaves out requests without a first token.",
+            plots.png(plots.ttft_plot(runs, source=source)),
+        ),
+        Plot(
+            "ttlt",
+            "Distribution of TTLT by class; a curve that ends below 100 % leaves out requests that did not complete.",
+            plots.png(plots.ttlt_plot(runs, source=source)),
+        ),
+        Plot(
+            "timeline",
+            "Load over time, and how many of the requests that arrived then were relegated or missed their promise.",
+            plots.png(plots.timeline_plot(runs, source=source)),
+        ),
+    ]
 
 
 def _page(title: str, body: str) -> str:

@@ -42,10 +42,11 @@ class Outline(HTMLParser):
         self.text += data
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_report(tmp_path / "out", RUNS, about=ABOUT, class_names=["nightly", "chat"])
-    return tmp_path / "out"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "out"
+    write_report(folder, RUNS, about=ABOUT, class_names=["nightly", "chat"])
+    return folder
 
 
 def outline(folder: Path) -> Outline:
