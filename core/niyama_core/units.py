@@ -38,7 +38,8 @@ def format_duration(seconds: float) -> str:
     """Return `seconds` as a person would write it: three digits and the unit that fits."""
     if not math.isfinite(seconds):
         return str(seconds)
-    sign, size = ("-" if seconds < 0 else ""), abs(seconds)
+    # Rounded first, so that the unit fits what is shown: 0.9999 is 1s and not 1000ms.
+    sign, size = ("-" if seconds < 0 else ""), float(f"{abs(seconds):.3g}")
     for unit, scale in (("d", 86400.0), ("h", 3600.0), ("m", 60.0)):
         if size >= 2 * scale:
             return f"{sign}{_three_digits(size / scale)}{unit}"
