@@ -1,0 +1,154 @@
+"""The asynchronous client: one channel to a cluster's routers, for as many requests at a time as one likes."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TypeVar, Unpack
+
+import grpc
+from niyama.v1 import describe_pb2, inference_pb2, inference_pb2_grpc
+from niyama_runtime.status import failure_of
+from niyama_runtime.tls import ClientTls
+
+from niyama_client.cluster import ClusterStatus, Description, description_from_wire, status_from_wire
+from niyama_client.connection import DEFAULT_ADDRESS, Target, open_channel, target_name
+from niyama_client.errors import error_of
+from niyama_client.generation import Generation, StreamCall
+from niyama_client.requests import GenerateOptions, Prompt, Qos, generate_request
+from niyama_client.retries import Patience, Retries
+
+__all__ = ["Client"]
+
+M = TypeVar("M")
+
+# A question about the cluster is answered at once, or there is something wrong.
+_ANSWER_SECONDS = 10.0
+
+
+class Client:
+    """A client of one cluster.
+
+        async with Client("localhost:50051") as client:
+            async for token in client.generate("Hello", qos=Interactive(ttft=2.0, tbt=0.05)):
+                print(token, end="", flush=True)
+
+    Args:
+        address: `host:port`, or one of gRPC's names. A name that stands for several routers, such as
+            `dns:///routers:50051`, spreads requests over them.
+        tls: whom to trust and what to show; insecure without.
+        retries: when a call is tried again.
+        app: name of the application, by which the router remembers how long answers are.
+        through_proxy: whether to heed the environment's http_proxy.
+
+    Raises:
+        ValueError: the address is none; the message says how to write one.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        tls: ClientTls | None = None,
+        retries: Retries | None = None,
+        app: str = "",
+        through_proxy: bool = False,
+    ) -> None:
+        self.address = target_name(address)
+        self._target = Target(address, tls, through_proxy)
+        self._retries = retries or Retries()
+        self._app = app
+        self._channel: grpc.aio.Channel | None = None
+        self._opened_stub: inference_pb2_grpc.InferenceAsyncStub | None = None
+
+    def generate(self, prompt: Prompt, *, qos: Qos | None = None, **options: Unpack[GenerateOptions]) -> Generation:
+        """Ask for an answer; loop over what this returns.
+
+        `prompt` is text, token ids or chat messages. `qos` is the name of a class, or the times themselves; left out,
+        the cluster's default class. `GenerateOptions` says what else there is.
+
+        Raises:
+            InvalidRequestError: something in the request cannot be put on the wire.
+            TlsError: a file of the TLS settings cannot be used.
+        """
+        request_id = options.get("request_id") or uuid.uuid4().hex
+        request = generate_request(prompt, qos, options=options, request_id=request_id, app=self._app)
+        generate, deadline = self._stub().Generate, _Deadline(options.get("timeout"))
+
+        def open_call() -> StreamCall:
+            return generate(request, timeout=deadline.left())
+
+        return Generation(request_id, open_call, patience=Patience(self._retries))
+
+    async def status(self) -> ClusterStatus:
+        """Return how the cluster fares, as the router that answers sees it.
+
+        Raises:
+            NiyamaError: the call failed.
+        """
+        call = self._stub().ClusterStatus
+        return status_from_wire(
+            await self._retried(lambda left: call(inference_pb2.ClusterStatusRequest(), timeout=left))
+        )
+
+    async def describe(self) -> Description:
+        """Return what the cluster serves.
+
+        Raises:
+            NiyamaError: the call failed.
+        """
+        call = self._stub().Describe
+        return description_from_wire(
+            await self._retried(lambda left: call(describe_pb2.DescribeRequest(), timeout=left))
+        )
+
+    async def close(self) -> None:
+        """Close the channel; generations that run are cancelled."""
+        channel, self._channel, self._opened_stub = self._channel, None, None
+        if channel is not None:
+            await channel.close()
+
+    async def __aenter__(self) -> "Client":
+        """Return the client."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _stub(self) -> "inference_pb2_grpc.InferenceAsyncStub":
+        """Return the stub; the channel is opened with the first call, because it belongs to the loop that runs then."""
+        if self._opened_stub is None:
+            self._channel = open_channel(self._target)
+            self._opened_stub = inference_pb2_grpc.InferenceStub(self._channel)
+        return self._opened_stub
+
+    async def _retried(self, call: Callable[[float | None], Awaitable[M]]) -> M:
+        patience, deadline = Patience(self._retries), _Deadline(_ANSWER_SECONDS)
+        while True:
+            try:
+                return await call(deadline.left())
+            except grpc.aio.AioRpcError as error:
+                failure = failure_of(error)
+                delay = patience.delay_after(failure)
+                if delay is None:
+                    raise error_of(failure) from error
+                await asyncio.sleep(delay)
+
+
+class _Deadline:
+    """The end of a call with all its retries: counted from the first attempt."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._end: float | None = None
+
+    def left(self) -> float | None:
+        """Return the seconds that are left, 0 when it has passed; None without an end."""
+        if self._timeout is None:
+            return None
+        now = asyncio.get_running_loop().time()
+        if self._end is None:
+            self._end = now + self._timeout
+        return max(0.0, self._end - now)

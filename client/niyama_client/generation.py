@@ -1,0 +1,139 @@
+"""One generation as the application sees it: tokens to loop over, and what was promised and what became of it.
+
+Leaving the loop, by `break` or by an exception, cancels the call; so does being cancelled. What is computed for a
+reader who has gone is computed in vain.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import grpc
+from niyama.v1 import generation_pb2
+from niyama_runtime.status import failure_of
+
+from niyama_client.answers import Accepted, Completion, Token
+from niyama_client.errors import error_of
+from niyama_client.retries import Patience
+from niyama_client.transcript import Transcript
+
+__all__ = ["Generation", "StreamCall"]
+
+StreamCall = grpc.aio.UnaryStreamCall[generation_pb2.GenerateRequest, generation_pb2.GenerateResponse]
+
+
+class Generation:
+    """Tokens as they come: `async for token in generation`. It can be looped over once.
+
+    Nothing is sent before the loop begins. A call that fails with no token delivered is tried again as far as the
+    client's `Retries` go; after the first token an error says how far the answer came.
+
+    Attributes:
+        request_id: by which the request is known in logs.
+    """
+
+    def __init__(self, request_id: str, open_call: Callable[[], StreamCall], *, patience: Patience) -> None:
+        self.request_id = request_id
+        self._open_call = open_call
+        self._patience = patience
+        self._transcript = Transcript()
+        self._call: StreamCall | None = None
+        self._begun = False
+        self._cancelled = False
+
+    @property
+    def accepted(self) -> Accepted:
+        """What was promised, from the first token on.
+
+        Raises RuntimeError before.
+        """
+        if self._transcript.accepted is None:
+            raise RuntimeError("the request has not been accepted yet: read the first token before")
+        return self._transcript.accepted
+
+    @property
+    def completion(self) -> Completion:
+        """What happened in the end.
+
+        Raises RuntimeError before the last token has been read.
+        """
+        if self._transcript.completion is None:
+            raise RuntimeError("the generation has not completed: read it to its end before")
+        return self._transcript.completion
+
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """What has been delivered so far."""
+        return tuple(self._transcript.tokens)
+
+    @property
+    def is_relegated(self) -> bool:
+        """Whether the server has said that the promise can no longer be kept; the request is served all the same."""
+        return self._transcript.is_relegated
+
+    async def text(self) -> str:
+        """Read the generation to its end and return the whole answer.
+
+        Raises:
+            NiyamaError: it failed.
+        """
+        return "".join([token.text async for token in self])
+
+    def cancel(self) -> None:
+        """End the generation; a loop over it ends at once, without an error."""
+        self._cancelled = True
+        if self._call is not None:
+            self._call.cancel()
+
+    def __aiter__(self) -> AsyncGenerator[Token, None]:
+        """Begin.
+
+        Raises:
+            NiyamaError: from the iterator, when the generation fails.
+            RuntimeError: it has been begun before.
+        """
+        if self._begun:
+            raise RuntimeError("a generation can be looped over once: ask for another")
+        self._begun = True
+        # Held by the loop alone, so that leaving the loop closes it, and that cancels the call.
+        return self._attempts()
+
+    async def _attempts(self) -> AsyncGenerator[Token, None]:
+        while not (self._cancelled or self._transcript.completion):
+            try:
+                async with aclosing(self._attempt()) as tokens:
+                    async for token in tokens:
+                        yield token
+            except grpc.aio.AioRpcError as error:
+                await self._wait_after(error)
+
+    async def _attempt(self) -> AsyncGenerator[Token, None]:
+        call = self._call = self._open_call()
+        try:
+            async for message in call:
+                for token in self._transcript.take(message):
+                    yield token
+            self._transcript.end()
+        except asyncio.CancelledError:
+            if not self._cancelled or _is_being_cancelled():
+                raise
+        finally:
+            call.cancel()
+
+    async def _wait_after(self, error: grpc.aio.AioRpcError) -> None:
+        """Wait until it is time for the next attempt.
+
+        Raises:
+            NiyamaError: there shall be none.
+        """
+        failure = failure_of(error)
+        delay = None if self._transcript.tokens else self._patience.delay_after(failure)
+        if delay is None:
+            raise error_of(failure, self._transcript.tokens) from error
+        await asyncio.sleep(delay)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody wants the task itself to end, and not the call alone."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,80 @@
+"""What one generation has said so far. Does no I/O: messages go in, tokens come out.
+
+It holds the stream to the contract: tokens in order and none twice, whatever retries lie between.
+"""
+
+import grpc
+from niyama.v1 import generation_pb2
+from niyama_runtime.status import Failure
+from niyama_runtime.wire import WireError
+
+from niyama_client.answers import (
+    Accepted,
+    Completion,
+    Token,
+    accepted_from_wire,
+    completion_from_wire,
+    tokens_from_wire,
+)
+from niyama_client.errors import ServerError
+
+__all__ = ["Transcript"]
+
+
+class Transcript:
+    """The record of one generation.
+
+    Attributes:
+        accepted: what the router promised, once it has.
+        tokens: delivered so far, in order.
+        is_relegated: whether the server has said that the promise can no longer be kept.
+        completion: what happened in the end, once it has.
+    """
+
+    def __init__(self) -> None:
+        self.accepted: Accepted | None = None
+        self.tokens: list[Token] = []
+        self.is_relegated = False
+        self.completion: Completion | None = None
+
+    def take(self, message: generation_pb2.GenerateResponse) -> list[Token]:
+        """Take in one message and return the tokens that it brings; kinds that are not known are passed over.
+
+        Raises:
+            ServerError: the message breaks the contract.
+        """
+        try:
+            match message.WhichOneof("event"):
+                case "tokens":
+                    return self._take_tokens(message.tokens)
+                case "accepted":
+                    self.accepted = accepted_from_wire(message.accepted)
+                case "relegated":
+                    self.is_relegated = True
+                case "completion":
+                    self.completion = completion_from_wire(message.completion)
+                case _:
+                    pass
+        except WireError as error:
+            raise self.broken(f"the server sent a message that cannot be read: {error}") from error
+        return []
+
+    def end(self) -> None:
+        """Take in that the stream ended without an error.
+
+        Raises:
+            ServerError: nothing has said what happened to the request.
+        """
+        if self.completion is None:
+            raise self.broken("the stream ended without saying what happened to the request")
+
+    def broken(self, message: str) -> ServerError:
+        """Return the error of a server that does not keep to the contract."""
+        return ServerError(Failure(code=grpc.StatusCode.INTERNAL, message=message, reason="BROKEN_STREAM"), self.tokens)
+
+    def _take_tokens(self, message: generation_pb2.Tokens) -> list[Token]:
+        if message.position != len(self.tokens):
+            raise self.broken(f"token {message.position} came where token {len(self.tokens)} was due")
+        tokens = list(tokens_from_wire(message))
+        self.tokens += tokens
+        return tokens
