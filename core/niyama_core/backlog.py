@@ -1,8 +1,8 @@
 """The prefills that wait on a replica: those that can be on time, and those put behind them.
 
-Four things are kept in step here and nowhere else: the two queues, who has begun and so holds KV, and how much
-important work waits. A request is in one queue or in none, and in the demand only while it waits, important and not
-relegated.
+Five things are kept in step here and nowhere else: the two queues, who has begun and so holds KV, how much important
+work waits, and how much of each class. A request is in one queue or in none, and in the demand only while it waits,
+important and not relegated.
 """
 
 from collections.abc import Collection
@@ -11,6 +11,7 @@ from niyama_core.demand import DemandCurve
 from niyama_core.prefill_queue import PrefillQueue
 from niyama_core.priority import Priority
 from niyama_core.request import LiveRequest
+from niyama_core.tally import Tally
 
 __all__ = ["Backlog"]
 
@@ -30,6 +31,8 @@ class Backlog:
         """Those behind them."""
         self.important_demand = DemandCurve()
         """The important work among `waiting`."""
+        self.tally = Tally()
+        """What waits, by class."""
         self._begun: dict[str, LiveRequest] = {}
 
     @property
@@ -51,6 +54,7 @@ class Backlog:
     def put(self, live: LiveRequest) -> None:
         """Take a request in."""
         self._queue_of(live).put(live)
+        self.tally.add(live)
         if _is_demand(live):
             self.important_demand.add(live, live.prefill_remaining)
         if live.has_started:
@@ -60,6 +64,7 @@ class Backlog:
         """Let go of a request; return whether it was here."""
         if not self._queue_of(live).remove(live):
             return False
+        self.tally.remove(live)
         if _is_demand(live):
             self.important_demand.add(live, -live.prefill_remaining)
         self._begun.pop(live.request.request_id, None)

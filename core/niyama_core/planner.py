@@ -29,7 +29,6 @@ from niyama_core.policies import Policy
 from niyama_core.rates import MeasuredRates
 from niyama_core.relegation import Outlook
 from niyama_core.request import LiveRequest, Request
-from niyama_core.tally import class_loads
 
 __all__ = ["IterationPlanner", "Planner"]
 
@@ -225,7 +224,7 @@ class IterationPlanner:
 
     def class_loads(self) -> Mapping[str, ClassLoad]:
         """Return the load by class, for the replica's report."""
-        return class_loads(self._live.values())
+        return self._backlog.tally.class_loads(self._decodes)
 
     def tightest_slack(self, now: float) -> float | None:
         """Return the seconds until the most urgent token is due, or None when none constrains."""

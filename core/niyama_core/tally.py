@@ -1,4 +1,8 @@
-"""The load of a replica by class, counted from its live requests."""
+"""The load of a replica by class, counted while requests come and go.
+
+A replica reports its load ten times a second, with thousands of requests waiting under overload: what waits is counted
+as it changes and never by walking through it.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,40 +10,57 @@ from dataclasses import dataclass
 from niyama_core.load import ClassLoad
 from niyama_core.request import LiveRequest
 
-__all__ = ["class_loads"]
+__all__ = ["Tally"]
 
 
 @dataclass(slots=True)
-class _Tally:
-    queued_prefill_tokens: int = 0
+class _Waiting:
+    """The waiting requests of one class: how many, and their prompt tokens."""
+
     num_queued: int = 0
-    num_decoding: int = 0
+    queued_prefill_tokens: int = 0
     num_relegated: int = 0
     relegated_prefill_tokens: int = 0
 
-    def count(self, live: LiveRequest) -> None:
+    def count(self, live: LiveRequest, sign: int) -> None:
         if live.relegated:
-            self.num_relegated += 1
-            self.relegated_prefill_tokens += live.prefill_remaining
-        elif live.prefill_remaining:
-            self.num_queued += 1
-            self.queued_prefill_tokens += live.prefill_remaining
+            self.num_relegated += sign
+            self.relegated_prefill_tokens += sign * live.prefill_remaining
         else:
-            self.num_decoding += 1
-
-    def load(self) -> ClassLoad:
-        return ClassLoad(
-            queued_prefill_tokens=self.queued_prefill_tokens,
-            num_queued=self.num_queued,
-            num_decoding=self.num_decoding,
-            num_relegated=self.num_relegated,
-            relegated_prefill_tokens=self.relegated_prefill_tokens,
-        )
+            self.num_queued += sign
+            self.queued_prefill_tokens += sign * live.prefill_remaining
 
 
-def class_loads(live_requests: Iterable[LiveRequest]) -> Mapping[str, ClassLoad]:
-    """Return the load of each class that has work."""
-    tallies: dict[str, _Tally] = {}
-    for live in live_requests:
-        tallies.setdefault(live.request.promise.qos_class, _Tally()).count(live)
-    return {name: tally.load() for name, tally in tallies.items()}
+class Tally:
+    """The waiting requests of each class."""
+
+    def __init__(self) -> None:
+        """Start without requests."""
+        self._waiting: dict[str, _Waiting] = {}
+
+    def add(self, live: LiveRequest) -> None:
+        """Count a request that begins to wait."""
+        self._waiting.setdefault(live.request.promise.qos_class, _Waiting()).count(live, 1)
+
+    def remove(self, live: LiveRequest) -> None:
+        """Take back a request that has not changed since it was counted."""
+        self._waiting[live.request.promise.qos_class].count(live, -1)
+
+    def class_loads(self, decodes: Iterable[LiveRequest]) -> Mapping[str, ClassLoad]:
+        """Return the load of each class that has work: what waits, and these decodes."""
+        decoding = dict.fromkeys(self._waiting, 0)
+        relegated = dict.fromkeys(self._waiting, 0)
+        for live in decodes:
+            counts = relegated if live.relegated else decoding
+            counts[live.request.promise.qos_class] += 1
+        loads = {
+            name: ClassLoad(
+                queued_prefill_tokens=waiting.queued_prefill_tokens,
+                num_queued=waiting.num_queued,
+                num_decoding=decoding[name],
+                num_relegated=waiting.num_relegated + relegated[name],
+                relegated_prefill_tokens=waiting.relegated_prefill_tokens,
+            )
+            for name, waiting in self._waiting.items()
+        }
+        return {name: load for name, load in loads.items() if load != ClassLoad()}
