@@ -5,7 +5,6 @@ tokens as at 256 on an A100. The published idea is to take, at every iteration, 
 slack among the decodes.
 """
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,8 +44,8 @@ class FixedBudget:
 class SlackGrid:
     """The largest budget of a grid whose predicted time, with a safety factor, fits the slack; else the smallest.
 
-    Predicted times grow along the grid except for a small step where the artifact's two pieces meet, so the search
-    halves the grid.
+    The search begins at the largest, because predicted times need not grow along the grid: with many decodes they fall
+    where the artifact's two pieces meet.
 
     Attributes:
         predictor: expected time of an iteration.
@@ -60,13 +59,10 @@ class SlackGrid:
 
     def token_budget(self, decodes: IterationShape, slack: float, *, prefill_context_tokens: int) -> int:
         """Return the largest budget of the grid that fits."""
-        limit = slack / self.safety
-
-        def expected_time(budget: int) -> float:
-            return self._expected_time(decodes, budget, context=prefill_context_tokens)
-
-        num_fitting = bisect_right(self.grid, limit, key=expected_time)
-        return self.grid[max(0, num_fitting - 1)]
+        for budget in reversed(self.grid):
+            if self.safety * self._expected_time(decodes, budget, context=prefill_context_tokens) <= slack:
+                return budget
+        return self.grid[0]
 
     def _expected_time(self, decodes: IterationShape, budget: int, *, context: int) -> float:
         prefill = max(0, budget - decodes.num_decodes)
