@@ -1,0 +1,113 @@
+"""`niyama up`: a manifest as local processes, in the foreground or detached."""
+
+import asyncio
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from niyama_core.cluster_spec import ClusterSpec, EngineType
+from niyama_core.policies import POLICIES
+
+from niyama_cli import up_detached
+from niyama_cli.errors import CommandError
+from niyama_cli.local_cluster_plan import DEFAULT_PORT, LocalOptions
+from niyama_cli.manifest_file import read_cluster
+from niyama_cli.up_foreground import Foreground
+from niyama_cli.up_record import running_clusters
+from niyama_cli.up_screen import open_view
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False)
+
+
+class Engine(Enum):
+    """What computes tokens, as a person names it."""
+
+    PACED = "paced"
+    VLLM = "vllm"
+
+
+@app.command(
+    help="Run a cluster on this machine: Redis, replicas and routers as processes, until Ctrl-C.",
+    epilog="Example: niyama up -f examples/niyamacluster.yaml --speed 2",
+)
+def up(
+    file: Annotated[Path, typer.Option("--file", "-f", help="The manifest; changes take effect while it runs.")],
+    replicas: Annotated[int | None, typer.Option(min=0, max=64, help="As many replicas.", show_default=False)] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=1000, help="So many times as fast as the profile.", show_default=False),
+    ] = None,
+    policy: Annotated[str | None, typer.Option(help=f"One of {', '.join(POLICIES)}.", show_default=False)] = None,
+    engine: Annotated[
+        Engine | None, typer.Option(help="What computes tokens; paced runs no model.", show_default="paced")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Of the first router; further ones follow.")
+    ] = DEFAULT_PORT,
+    redis: Annotated[
+        str | None, typer.Option(metavar="URL", help="A Redis to use in place of one of its own.", show_default=False)
+    ] = None,
+    logs: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the processes' logs there.", show_default=False)
+    ] = None,
+    decision_logs: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Log every iteration's decisions there.", show_default=False)
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Run in the background; `niyama down` ends it.")
+    ] = False,
+) -> None:
+    """Return when the cluster has ended, or with `--detach` when it serves."""
+    options = LocalOptions(
+        replicas=replicas,
+        policy=policy,
+        speed=speed,
+        redis_url=redis,
+        port=port,
+        logs=logs,
+        decision_logs=decision_logs,
+    )
+    spec = read_cluster(file)
+    _check(spec, options, engine)
+    if detach:
+        up_detached.start(spec, _arguments(file, options), port=port)
+        return
+    with open_view() as view:
+        raise typer.Exit(asyncio.run(Foreground(file, options, view).run(spec)))
+
+
+def _check(spec: ClusterSpec, options: LocalOptions, engine: Engine | None) -> None:
+    """Refuse what cannot be run.
+
+    Raises:
+        CommandError: it cannot; the message says what can.
+    """
+    if engine is Engine.VLLM or (engine is None and spec.engine.type is EngineType.VLLM):
+        raise CommandError("the vllm engine is not built yet: give --engine paced, which runs no model")
+    if options.policy is not None and options.policy not in POLICIES:
+        raise CommandError(f"{options.policy!r} is no policy: choose one of {', '.join(POLICIES)}", exit_code=2)
+    for other in running_clusters():
+        if any(router.endswith(f":{options.port}") for router in other.routers):
+            what = f"{other.cluster} runs there already, as process {other.pid}"
+            raise CommandError(f"port {options.port}: {what}: end it with `niyama down`, or choose another with --port")
+
+
+def _arguments(file: Path, options: LocalOptions) -> list[str]:
+    """Return the command line of the same cluster in the foreground."""
+    return [part for name, value in _named(file, options) if value is not None for part in (name, str(value))]
+
+
+def _named(file: Path, options: LocalOptions) -> Iterator[tuple[str, object]]:
+    yield "--file", file.absolute()
+    yield "--engine", Engine.PACED.value
+    yield "--replicas", options.replicas
+    yield "--speed", options.speed
+    yield "--policy", options.policy
+    yield "--port", options.port
+    yield "--redis", options.redis_url
+    yield "--logs", options.logs and options.logs.absolute()
+    yield "--decision-logs", options.decision_logs and options.decision_logs.absolute()

@@ -1,0 +1,169 @@
+"""Runs a cluster until somebody ends it: shows it, takes over changes of the manifest, obeys signals.
+
+The first Ctrl-C (or SIGTERM, or a terminal that closes) drains and ends all; a second one does not wait.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from niyama_core.cluster_spec import ClusterSpec
+
+from niyama_cli.errors import CommandError
+from niyama_cli.local_cluster import ClusterStartError, LocalCluster, Revision
+from niyama_cli.local_cluster_plan import LocalOptions
+from niyama_cli.manifest_file import read_cluster
+from niyama_cli.router_probe import RouterProbe
+from niyama_cli.state_file import RunningCluster
+from niyama_cli.up_record import on_record
+from niyama_cli.up_screen import View, try_line
+
+__all__ = ["Foreground"]
+
+_REFRESH_SECONDS = 1.0
+_INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Foreground:
+    """One run of `niyama up`.
+
+    Attributes:
+        manifest: the file; it is watched.
+        options: how it is run.
+        view: where it is shown.
+    """
+
+    manifest: Path
+    options: LocalOptions
+    view: View
+
+    async def run(self, spec: ClusterSpec) -> int:
+        """Run the cluster until a signal, and return the exit code.
+
+        Raises:
+            CommandError: it did not start.
+        """
+        cluster = LocalCluster(spec, self.options, tell=self.view.tell)
+        with _ending(cluster, self.view) as signals:
+            try:
+                await self._serve(cluster)
+            except asyncio.CancelledError:
+                if not signals:
+                    raise
+            except ClusterStartError as error:
+                raise CommandError("\n".join((str(error), *(f"  | {line}" for line in error.last_words)))) from error
+        self.view.tell(f"{cluster.spec.key} has ended")
+        return 0 if len(signals) == 1 else _INTERRUPTED
+
+    async def _serve(self, cluster: LocalCluster) -> None:
+        self.view.tell(f"starting {_count(cluster.spec.replicas, 'replica')} of {cluster.spec.key} ...")
+        # The record goes last: `niyama down` takes its absence for the end.
+        with contextlib.ExitStack() as record:
+            async with cluster:
+                record.enter_context(on_record(_record(cluster)))
+                for line in _welcome(cluster):
+                    self.view.tell(line)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._watch(cluster))
+                    tasks.create_task(self._show(cluster))
+
+    async def _show(self, cluster: LocalCluster) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            probes = [await stack.enter_async_context(RouterProbe(address)) for address in cluster.routers]
+            while True:
+                statuses = await asyncio.gather(*(probe.status() for probe in probes))
+                self.view.show(cluster, [status for status in statuses if status is not None])
+                await asyncio.sleep(_REFRESH_SECONDS)
+
+    async def _watch(self, cluster: LocalCluster) -> None:
+        seen = _content(self.manifest)
+        while True:
+            await asyncio.sleep(_REFRESH_SECONDS)
+            content = _content(self.manifest)
+            # A file that is away for a moment is being replaced: editors do that.
+            if content is not None and content != seen:
+                seen = content
+                self._revise(cluster)
+
+    def _revise(self, cluster: LocalCluster) -> None:
+        try:
+            revision = cluster.revise(read_cluster(self.manifest))
+        except (CommandError, OSError) as error:
+            self.view.tell(f"{self.manifest} has changed and is not taken over:\n{error}")
+        else:
+            for line in _revision_lines(revision):
+                self.view.tell(line)
+
+
+@contextlib.contextmanager
+def _ending(cluster: LocalCluster, view: View) -> Iterator[list[signal.Signals]]:
+    """Let the first signal cancel the running task and the second kill all processes; yield those that came."""
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    received: list[signal.Signals] = []
+
+    def on_signal(number: signal.Signals) -> None:
+        received.append(number)
+        if len(received) > 1:
+            cluster.kill()
+        elif task is not None:
+            task.cancel()
+            view.tell("draining; press Ctrl-C again to end at once")
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield received
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+def _record(cluster: LocalCluster) -> RunningCluster:
+    return RunningCluster(
+        pid=os.getpid(),
+        cluster=cluster.spec.key,
+        router=cluster.router,
+        routers=cluster.routers,
+        redis=cluster.redis_url,
+        metrics={name: f"http://{address}/metrics" for name, address in cluster.metrics.items()},
+        started=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+
+
+def _welcome(cluster: LocalCluster) -> Iterator[str]:
+    """Yield what a person needs to begin."""
+    spec = cluster.spec
+    yield f"{spec.key} is ready: {_count(spec.replicas, 'replica')} of {spec.model.served_name}"
+    yield f"  engine   paced, as {spec.engine.profile} at speed {spec.engine.speed:g}: made-up tokens, no model runs"
+    yield f"  routers  {', '.join(cluster.routers)}"
+    yield f"  Redis    {cluster.redis_url.rpartition('@')[2]}"
+    for name, address in cluster.metrics.items():
+        yield f"  metrics  http://{address}/metrics ({name})"
+    yield try_line(spec, cluster.router)
+    yield "Ctrl-C drains and ends all."
+
+
+def _revision_lines(revision: Revision) -> Iterator[str]:
+    if revision.applied:
+        yield f"the manifest has changed: {', '.join(revision.applied)} taken over without a restart"
+    if revision.deferred:
+        yield f"the manifest has changed: {', '.join(revision.deferred)} takes effect with the next `niyama up`"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
