@@ -9,6 +9,7 @@ from typing import Protocol
 
 from niyama_core.demand import DemandCurve
 from niyama_core.request import LiveRequest
+from niyama_core.slo import OnOverload
 
 __all__ = ["HintedRelegation", "MissedRelegation", "NoRelegation", "Outlook", "Relegation"]
 
@@ -35,6 +36,10 @@ class Outlook:
         """Return whether a request would be late even if it were served at once."""
         return self.now + self.seconds_to_prefill(live) > live.prefill_due
 
+    def gives_way(self, live: LiveRequest) -> bool:
+        """Return whether a request will miss and its class does not ask to keep its place even so."""
+        return self.will_miss(live) and live.request.promise.on_overload is not OnOverload.QUEUE
+
 
 class Relegation(Protocol):
     """Decides whether the next request in line is relegated."""
@@ -55,24 +60,29 @@ class NoRelegation:
 
 @dataclass(frozen=True, slots=True)
 class MissedRelegation:
-    """Who has missed, or will miss even if served at once, gives way: the artifact's eager relegation."""
+    """Who has missed, or will miss even if served at once, gives way: the artifact's eager relegation.
+
+    A class that queues on overload keeps its place and is late.
+    """
 
     def relegates(self, live: LiveRequest, outlook: Outlook) -> bool:
-        """Return whether the request will miss."""
-        return outlook.will_miss(live)
+        """Return whether the request will miss and gives way."""
+        return outlook.gives_way(live)
 
 
 @dataclass(frozen=True, slots=True)
 class HintedRelegation:
     """Who will miss gives way, and so does low importance while it would make an important request late.
 
-    An important request is relegated only for itself: whatever of low importance came before it in line has been
-    relegated by then, since the important work was in danger.
+    An important request is relegated only for itself: when it would be late even if it were served at once, so that
+    relegating others instead would not save it. Until then nothing of low importance has begun that, by the demand
+    that waited, would have made important work late. A class that queues on overload keeps its place when it will
+    miss, but gives way to important work like any other when it is of low importance.
     """
 
     def relegates(self, live: LiveRequest, outlook: Outlook) -> bool:
         """Return whether the request will miss, or would make important work miss that it need not."""
-        if outlook.will_miss(live):
+        if outlook.gives_way(live):
             return True
         if live.is_important:
             return False
