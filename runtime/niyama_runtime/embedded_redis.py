@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from niyama_runtime.addresses import Address, check_bindable
 from niyama_runtime.child_process import dying_with_parent
@@ -21,7 +22,6 @@ __all__ = ["EmbeddedRedis", "EmbeddedRedisError", "find_redis_server"]
 
 _LOOPBACK = "127.0.0.1"
 _START_SECONDS = 10.0
-_STOP_SECONDS = 3.0
 _POLL_SECONDS = 0.01
 
 
@@ -58,7 +58,6 @@ class EmbeddedRedis:
         self._max_memory_mb = max_memory_mb
         self._program = program
         self._process: asyncio.subprocess.Process | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def port(self) -> int:
@@ -85,17 +84,14 @@ class EmbeddedRedis:
         program = self._program or find_redis_server()
         self._port = self._port or _free_port()
         check_bindable(Address(_LOOPBACK, self._port))
-        self._folder = tempfile.TemporaryDirectory(prefix="niyama-redis-")
-        try:
-            self._process = await self._spawn(program)
-            async with asyncio.timeout(_START_SECONDS):
-                await self._wait_until_it_answers()
-        except TimeoutError:
-            await self.stop()
-            raise EmbeddedRedisError(f"{program} did not answer within {_START_SECONDS:g} s") from None
-        except BaseException:
-            await self.stop()
-            raise
+        # A file without a name: it vanishes with the last process that has it open, however that one ends.
+        with tempfile.TemporaryFile() as log:
+            try:
+                self._process = await self._spawn(program, log)
+                await self._wait_until_it_answers(self._process, log)
+            except BaseException:
+                await self.stop()
+                raise
 
     async def wait(self) -> int:
         """Wait for the process's end and return its exit status: for whoever starts it again."""
@@ -104,15 +100,13 @@ class EmbeddedRedis:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """End the process, politely at first; it is gone when this returns."""
+        """End the process; it is gone when this returns."""
         process, self._process = self._process, None
-        try:
-            if process is not None:
-                await _end(process)
-        finally:
-            if self._folder is not None:
-                self._folder.cleanup()
-                self._folder = None
+        if process is not None:
+            # It has nothing to write down, so there is nothing to wait for.
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
     async def __aenter__(self) -> "EmbeddedRedis":
         await self.start()
@@ -123,20 +117,15 @@ class EmbeddedRedis:
     ) -> None:
         await self.stop()
 
-    @property
-    def _log_file(self) -> Path:
-        return Path(self._folder.name if self._folder else "", "redis.log")
-
-    async def _spawn(self, program: Path) -> asyncio.subprocess.Process:
-        with self._log_file.open("wb") as log:
-            return await asyncio.create_subprocess_exec(
-                *dying_with_parent([str(program), *self._arguments()]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C in a terminal is for the one who started it, who will stop it in good order.
-                start_new_session=True,
-            )
+    async def _spawn(self, program: Path, log: IO[bytes]) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *dying_with_parent([str(program), *self._arguments()]),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C in a terminal is for the one who started it, who will stop it in good order.
+            start_new_session=True,
+        )
 
     def _arguments(self) -> list[str]:
         options = {
@@ -145,22 +134,27 @@ class EmbeddedRedis:
             "save": "",
             "appendonly": "no",
             "daemonize": "no",
-            "dir": self._log_file.parent.as_posix(),
             "maxmemory": f"{self._max_memory_mb}mb",
             "maxmemory-policy": "noeviction",
             "loglevel": "warning",
         }
         return [part for name, value in options.items() for part in (f"--{name}", value)]
 
-    async def _wait_until_it_answers(self) -> None:
-        while not await _answers(self._port):
-            if self._process is None or self._process.returncode is not None:
-                raise EmbeddedRedisError(f"the Redis server ended at once: {self._last_words()}")
-            await asyncio.sleep(_POLL_SECONDS)
+    async def _wait_until_it_answers(self, process: asyncio.subprocess.Process, log: IO[bytes]) -> None:
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                while not await _answers(self._port):
+                    if process.returncode is not None:
+                        raise EmbeddedRedisError(f"the Redis server ended at once: {_last_line(log)}")
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            raise EmbeddedRedisError(f"the Redis server did not answer within {_START_SECONDS:g} s") from None
 
-    def _last_words(self) -> str:
-        lines = self._log_file.read_text(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+
+def _last_line(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode(errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def _free_port() -> int:
@@ -182,17 +176,3 @@ async def _answers(port: int) -> bool:
         return False
     finally:
         writer.close()
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    try:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        async with asyncio.timeout(_STOP_SECONDS):
-            await process.wait()
-    except BaseException as error:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        if not isinstance(error, TimeoutError):
-            raise

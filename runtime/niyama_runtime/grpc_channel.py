@@ -27,11 +27,14 @@ def channel_options(*, through_proxy: bool = False) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", round(KEEPALIVE_SECONDS * 1000)),
         ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT_SECONDS * 1000)),
+        # A stream may be silent for minutes while its request waits: ask on.
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.enable_http_proxy", int(through_proxy)),
         # A server that was away is tried again soon: the default back-off grows to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),
+        # Despite its name, how long one attempt may take; calls wait for it, by default for 20 s.
+        ("grpc.min_reconnect_backoff_ms", 1000),
     ]
 
 

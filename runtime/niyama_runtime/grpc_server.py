@@ -95,10 +95,6 @@ class GrpcServer:
         self._health.close()
         await self.registry.stop(grace)
 
-    async def wait_closed(self) -> None:
-        """Wait until the server has been stopped."""
-        await self.registry.wait_for_termination()
-
     def _bind(self, wanted: Address) -> int:
         tls = self._settings.tls
         try:
@@ -118,6 +114,8 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", round(settings.keepalive_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT_SECONDS * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
+        # A stream may be silent for minutes while its request waits: ask on.
+        ("grpc.http2.max_pings_without_data", 0),
         # Clients of ours ping every KEEPALIVE_SECONDS; others may do so twice as often.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", round(KEEPALIVE_SECONDS * 500)),
     ]

@@ -246,7 +246,9 @@ class LoadReader:
             pipeline.zrange(keys.members, 0, -1, withscores=True)
             pipeline.hgetall(keys.loads)
             (seconds, micros), scores, loads = await pipeline.execute()
-        return _Fetched(int(seconds) + int(micros) / 1e6, scores, loads)
+        # Made into what they should be here, so that replies which are something else are Redis' fault.
+        time = int(seconds) + int(micros) / 1e6
+        return _Fetched(time, [(bytes(name), float(score)) for name, score in scores], dict(loads))
 
     def _snapshot(self, fetched: _Fetched) -> Snapshot:
         seen = self._see(fetched)

@@ -28,8 +28,8 @@ __all__ = ["RedisConnection", "RedisSettings", "RedisSettingsError", "RedisUnava
 T = TypeVar("T")
 Client = redis.asyncio.Redis
 
-# What redis-py lets through on a broken, closed or foreign connection, beside its own errors.
-_FAULTS = (redis.RedisError, OSError, EOFError, ValueError, RuntimeError)
+# Beside its own errors redis-py lets through what a broken, closed or foreign connection makes of its parsers.
+_FAULTS = (redis.RedisError, OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, RuntimeError)
 
 _SCHEMES = ("redis", "rediss", "unix")
 # How long a subscription is silent before it is asked whether it lives.

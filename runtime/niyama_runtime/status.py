@@ -6,6 +6,7 @@ ErrorInfo gives a reason that programs can match on. `grpc-retry-pushback-ms` re
 retries.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ __all__ = [
     "failure_of_call",
     "invalid_argument",
     "overloaded",
+    "trailing_metadata",
     "unavailable",
 ]
 
@@ -105,7 +107,7 @@ def trailing_metadata(failure: Failure) -> tuple[tuple[str, str | bytes], ...]:
     details: tuple[tuple[str, str | bytes], ...] = ((_DETAILS_KEY, _to_status(failure).SerializeToString()),)
     if failure.retry_after is None:
         return details
-    return (*details, (_PUSHBACK_KEY, str(math.ceil(failure.retry_after * 1000))))
+    return (*details, (_PUSHBACK_KEY, str(math.ceil(_sane(failure.retry_after) * 1000))))
 
 
 def failure_of(error: grpc.RpcError) -> Failure:
@@ -151,10 +153,12 @@ def _details(failure: Failure) -> Iterable[message.Message]:
     """Yield the details, the ones that must not be cut off first."""
     if failure.retry_after is not None:
         delay = duration_pb2.Duration()
-        delay.FromNanoseconds(round(failure.retry_after * 1e9))
+        delay.FromNanoseconds(round(_sane(failure.retry_after) * 1e9))
         yield error_details_pb2.RetryInfo(retry_delay=delay)
     if failure.reason:
-        yield error_details_pb2.ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=failure.metadata)
+        figures = itertools.islice(failure.metadata.items(), 10)
+        metadata = {_clipped(key, 128): _clipped(value, 128) for key, value in figures}
+        yield error_details_pb2.ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=metadata)
     if failure.violations:
         yield _bad_request(failure.violations)
 
@@ -169,6 +173,11 @@ def _bad_request(violations: Iterable[FieldViolation]) -> error_details_pb2.BadR
         if bad_request.ByteSize() > _MAX_DETAIL_BYTES - 1000:
             break
     return bad_request
+
+
+def _sane(delay: float) -> float:
+    """Return `delay` between none and a day: a rate of zero makes an endless one, which no message holds."""
+    return min(max(0.0, delay), 86400.0)
 
 
 def _clipped(text: str, max_bytes: int) -> str:

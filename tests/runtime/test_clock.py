@@ -29,6 +29,14 @@ async def test_the_real_clock_lets_others_run_when_the_instant_has_passed() -> N
     assert ran.is_set()
 
 
+async def test_a_virtual_sleep_until_the_past_only_lets_others_run() -> None:
+    clock, ran = VirtualClock(start=5.0), asyncio.Event()
+    asyncio.get_running_loop().call_soon(ran.set)
+    await clock.sleep_until(4.0)
+    assert ran.is_set()
+    assert clock.now() == 5.0
+
+
 async def test_virtual_hours_take_no_time() -> None:
     clock, before = VirtualClock(), time.monotonic()
     await clock.drive(clock.sleep_until(3600.0))

@@ -105,6 +105,22 @@ async def test_the_port_of_a_stopped_server_can_be_taken_at_once() -> None:
             assert await _health(again) == NOT_SERVING
 
 
+async def test_a_channel_finds_a_server_that_was_started_again_soon() -> None:
+    async with _running() as (first, channel):
+        await _health(channel)
+        await first.stop(0)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await _health(channel)
+        async with _running(settings=ServerSettings(address=first.address)):
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            await stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=10)
+
+
+async def test_the_address_of_a_server_that_does_not_listen_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="has not been started"):
+        _ = GrpcServer(ServerSettings(), [SERVICE]).address
+
+
 async def test_a_server_says_serving_only_when_told() -> None:
     async with _running() as (server, channel):
         assert await _health(channel) == NOT_SERVING

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 from niyama_core.load import ClassLoad, ReplicaLoad
-from niyama_runtime import wire
+from niyama_runtime import redis_connection, wire
 from niyama_runtime.embedded_redis import EmbeddedRedis
 from niyama_runtime.load_board import (
     Change,
@@ -210,6 +210,36 @@ async def test_rubbish_in_a_load_is_left_out_and_counted(
     assert reader.num_rubbish == 2
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"+OK\r\n",
+        b"$-1\r\n",
+        b":1\r\n",
+        b"*0\r\n",
+        b"*-1\r\n",
+        b"*2\r\n$1\r\nx\r\n:1\r\n",
+        b"-ERR\r\n",
+        b"*9\r\n",
+        b"\x00\xff\r\n",
+    ],
+)
+async def test_a_redis_that_answers_rubbish_is_away(reply: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(4096):
+                writer.write((reply + b"\r\n") * 10)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        board = LoadBoard(
+            RedisSettings(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.1), CLUSTER
+        )
+        with pytest.raises(RedisUnavailableError):
+            await board.reader().read()
+        await board.close()
+
+
 async def test_names_that_are_no_text_and_scores_without_a_time_do_no_harm(
     board: LoadBoard, raw_redis: redis.asyncio.Redis
 ) -> None:
@@ -227,6 +257,24 @@ async def test_rubbish_on_the_channel_is_passed_over(board: LoadBoard, raw_redis
         await raw_redis.publish(CHANGES, "left a")
         await _eventually(lambda: _is_last(heard, Change.LEFT))
     assert heard == [MembershipChange("a", Change.LEFT)]
+
+
+async def test_a_listener_that_hears_nothing_finds_out_that_redis_hangs(
+    redis_server: EmbeddedRedis, raw_redis: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_connection, "_QUIET_SECONDS", 0.01)
+    board = LoadBoard(RedisSettings(redis_server.url, timeout=0.05), CLUSTER)
+    assert redis_server.pid
+    async with _heard(board, raw_redis) as heard:
+        await asyncio.sleep(0.05)  # some pings are answered
+        (first,) = await raw_redis.client_list(_type="pubsub")
+        os.kill(redis_server.pid, signal.SIGSTOP)
+        await asyncio.sleep(0.3)  # one is not
+        os.kill(redis_server.pid, signal.SIGCONT)
+        await _eventually(lambda: _hears(board, heard, "b"))
+        listeners = await raw_redis.client_list(_type="pubsub")
+        assert first["id"] not in [listener["id"] for listener in listeners]
+    await board.close()
 
 
 async def test_a_key_of_another_kind_is_one_error(board: LoadBoard, raw_redis: redis.asyncio.Redis) -> None:

@@ -104,6 +104,19 @@ async def test_an_error_that_quotes_a_huge_input_still_arrives() -> None:
     assert failure.reason == "INVALID_REQUEST"
 
 
+@pytest.mark.parametrize(("delay", "told"), [(float("inf"), 86400.0), (float("nan"), 0.0), (-1.0, 0.0)])
+def test_a_delay_that_no_message_holds_is_made_one_that_does(delay: float, told: float) -> None:
+    trailer = status.trailing_metadata(status.overloaded("full", retry_after=delay))
+    assert status.failure_of_call(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", metadata=trailer).retry_after == told
+
+
+def test_a_reason_survives_whatever_is_told_beside_it() -> None:
+    failure = status.overloaded("full", retry_after=1.0, metadata={f"figure-{i}": "x" * 1000 for i in range(100)})
+    trailer = status.trailing_metadata(failure)
+    assert sum(len(value) for _, value in trailer) < 4100
+    assert status.failure_of_call(failure.code, failure.message, metadata=trailer).reason == "OVERLOADED"
+
+
 async def test_nobody_there_is_a_failure_without_details() -> None:
     failure = status.failure_of(await _error_from("127.0.0.1:1"))
     assert failure.code is grpc.StatusCode.UNAVAILABLE
