@@ -1,0 +1,184 @@
+"""One agent put together: engine, gRPC server, load reports, metrics, and their common beginning and end."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import structlog
+from niyama.v1 import replica_pb2, replica_pb2_grpc
+from niyama_core.journal import IterationRecord
+from niyama_core.load import ReplicaLoad
+from niyama_core.profiles import PROFILES
+from niyama_runtime.clock import Clock
+from niyama_runtime.grpc_server import GrpcServer, ServerSettings
+from niyama_runtime.load_board import LoadBoard
+from niyama_runtime.metrics_server import MetricsServer
+
+from niyama_agent.drain import Drain
+from niyama_agent.engine import EngineDiedError
+from niyama_agent.grpc_service import ReplicaService
+from niyama_agent.identity import VERSION, Identity
+from niyama_agent.intake import Intake
+from niyama_agent.load_reporter import LoadReporter
+from niyama_agent.metrics import AgentMetrics
+from niyama_agent.paced_engine import PacedEngine, PacedSettings
+from niyama_agent.settings import AgentSettings
+
+__all__ = ["Agent", "Endpoints"]
+
+_SERVICE = replica_pb2.DESCRIPTOR.services_by_name["Replica"].full_name
+
+# How long streams whose last message is on its way may take to close.
+_CLOSING_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
+
+_Sink = Callable[[IterationRecord], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where an agent listens: host:port, with the ports that were really taken; None without metrics."""
+
+    grpc: str
+    metrics: str | None
+
+
+class Agent:
+    """One replica, from its start to its drain.
+
+    Args:
+        settings: of the agent.
+        clock: what the engine waits by.
+    """
+
+    def __init__(self, settings: AgentSettings, clock: Clock) -> None:
+        """Put the parts together; nothing listens or runs yet. Needs a running event loop.
+
+        Raises:
+            RedisSettingsError: URL or password file of Redis make no sense.
+        """
+        self._settings = settings
+        self._sinks: list[_Sink] = []
+        self._server = GrpcServer(ServerSettings(settings.listen, settings.tls), [_SERVICE])
+        identity = Identity(settings.replica, settings.model, self._locate)
+        self._engine = PacedEngine(_paced(settings), clock, on_iteration=self._tell_sinks)
+        facts = self._engine.facts
+        self._metrics = AgentMetrics(identity, facts, version=VERSION)
+        self._sinks.append(self._metrics.observe_iteration)
+        self._intake = Intake(facts, self._engine.tokenizer, model=settings.model, limits=settings.limits, clock=clock)
+        self._board = LoadBoard(settings.redis, settings.cluster) if settings.redis else None
+        self._loads = LoadReporter(
+            identity,
+            self._engine,
+            intake=self._intake,
+            clock=clock,
+            board=self._board.reporter(settings.replica) if self._board else None,
+            on_load=self._observe_load,
+        )
+        self._drain = Drain(self._engine, self._announce_drain)
+        service = ReplicaService(
+            self._engine,
+            identity=identity,
+            intake=self._intake,
+            loads=self._loads,
+            drain=self._drain,
+            metrics=self._metrics,
+        )
+        replica_pb2_grpc.add_ReplicaServicer_to_server(service, self._server.registry)
+
+    async def serve(self, stop: asyncio.Event, on_ready: Callable[[Endpoints], None]) -> None:
+        """Serve until `stop`, then drain; `on_ready` is told where once requests are served.
+
+        Raises:
+            BindError: an address cannot be taken.
+            TlsError: certificate or key cannot be used.
+            EngineDiedError: the engine has ended by itself.
+        """
+        async with AsyncExitStack() as stack:
+            if self._board is not None:
+                stack.push_async_callback(self._board.close)
+            metrics = await self._start_metrics(stack)
+            await self._server.start()
+            stack.push_async_callback(self._server.stop, _CLOSING_SECONDS)
+            engine = await self._start(stack)
+            self._server.set_serving(True)
+            on_ready(Endpoints(self._server.address, metrics))
+            try:
+                await _first_of(stop, engine)
+            finally:
+                self._server.set_serving(False)
+            self._drain.begin(self._settings.drain_grace)
+            await self._drain.finished()
+
+    def apply(self, settings: AgentSettings) -> None:
+        """Take over what may change while the agent runs; the rest is as it was."""
+        self._settings = self._settings.live_part_from(settings)
+        self._intake.limits = self._settings.limits
+        self._engine.reschedule(self._settings.scheduler)
+        if self._settings != settings:
+            _log.warning("change_needs_restart", replica=settings.replica)
+
+    async def _start_metrics(self, stack: AsyncExitStack) -> str | None:
+        if self._settings.metrics is None:
+            return None
+        server = MetricsServer(self._metrics.registry, self._settings.metrics)
+        stack.push_async_callback(server.stop)
+        return server.address
+
+    async def _start(self, stack: AsyncExitStack) -> "asyncio.Task[None]":
+        """Start engine and load reports, which end in the opposite order; return the engine's task."""
+        engine = asyncio.create_task(self._engine.run())
+        stack.push_async_callback(_cancelled, engine)
+        stack.callback(self._drain.close)
+        stack.push_async_callback(self._loads.leave)
+        stack.push_async_callback(_cancelled, asyncio.create_task(self._loads.run()))
+        return engine
+
+    def _tell_sinks(self, record: IterationRecord) -> None:
+        for sink in self._sinks:
+            sink(record)
+
+    def _observe_load(self, load: ReplicaLoad) -> None:
+        self._metrics.observe_load(load, board_is_up=self._board.is_available if self._board else None)
+
+    def _announce_drain(self) -> None:
+        self._server.set_serving(False)
+        self._loads.hurry()
+
+    def _locate(self) -> str:
+        return self._settings.advertise or self._server.address
+
+
+def _paced(settings: AgentSettings) -> PacedSettings:
+    engine = settings.engine
+    return PacedSettings(
+        profile=PROFILES[engine.profile],
+        speed=engine.speed,
+        noise=engine.noise,
+        seed=engine.seed,
+        replay=engine.replay,
+        scheduler=settings.scheduler,
+    )
+
+
+async def _first_of(stop: asyncio.Event, engine: "asyncio.Task[None]") -> None:
+    """Wait for the order to stop.
+
+    Raises:
+        EngineDiedError: the engine ended before.
+    """
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((stopped, engine), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+    if engine.done():
+        raise EngineDiedError("the engine has ended by itself") from engine.exception()
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    """End a task and wait for its end, however it ends."""
+    task.cancel()
+    await asyncio.wait((task,))
