@@ -83,6 +83,17 @@ class ManifestReader:
             self.problem(key, f"must be a text that is not empty, not {_kind(value)}")
         return default or ""
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Read a list of texts; an absent list is empty."""
+        self._known.add(key)
+        value = self._fields.get(key)
+        if value is None:
+            return ()
+        if isinstance(value, list | tuple) and all(isinstance(item, str) and item.strip() for item in value):
+            return tuple(value)
+        self.problem(key, f"must be a list of texts that are not empty, not {_kind(value)}")
+        return ()
+
     def integer(self, key: str, default: int, *, least: int, most: int) -> int:
         """Read a whole number between two bounds."""
         value = self._get(key, default)

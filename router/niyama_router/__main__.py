@@ -1,0 +1,67 @@
+"""`niyama-router --config FILE`: reads the arguments, and turns what goes wrong into one line and an exit status."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+from niyama_runtime import logs
+from niyama_runtime.addresses import BindError
+from niyama_runtime.config_file import ConfigError, ConfigFile
+from niyama_runtime.load_board import RedisSettingsError
+from niyama_runtime.shutdown import shutdown_event
+from niyama_runtime.tls import TlsError
+
+from niyama_router.router import Router
+from niyama_router.settings import RouterSettings, parse_settings
+
+__all__ = ["main"]
+
+_log = structlog.get_logger("niyama_router")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a router until SIGTERM or SIGINT, and return the exit status: 0 in good order, 1 when it cannot start."""
+    parser = argparse.ArgumentParser(
+        prog="niyama-router",
+        description="Takes requests with promises and places them on replicas.",
+        epilog="example: niyama-router --config router.yaml",
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML or JSON; watched for changes")
+    options = parser.parse_args(arguments)
+    try:
+        config = ConfigFile(options.config, parse_settings)
+        logs.set_up(config.value.log.level, as_json=config.value.log.as_json)
+        asyncio.run(_run(config))
+    except (ConfigError, BindError, TlsError, RedisSettingsError) as error:
+        sys.stderr.write(f"niyama-router: {error}\n")
+        return 1
+    return 0
+
+
+async def _run(config: ConfigFile[RouterSettings]) -> None:
+    settings = config.value
+    router = Router(settings)
+
+    def say_ready() -> None:
+        _log.info("router_ready", address=router.address, cluster=settings.cluster, router=settings.router)
+
+    with shutdown_event() as stop:
+        following = asyncio.create_task(_follow(config, router))
+        try:
+            await router.run(stop, on_ready=say_ready)
+        finally:
+            following.cancel()
+    _log.info("router_stopped", router=settings.router)
+
+
+async def _follow(config: ConfigFile[RouterSettings], router: Router) -> None:
+    """Hand changes of the configuration to the router."""
+    async for settings in config.changes():
+        router.apply(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""The door: a request comes in, its promise is resolved, and what nobody could serve is refused with all reasons.
+
+Nothing here waits or asks anyone. Whether there is room is another question, which `placing` answers.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import grpc
+from niyama.v1 import generation_pb2
+from niyama_core.output_length import OutputLengthHistory
+from niyama_core.promise import InvalidQosError, merge_asks, resolve_promise
+from niyama_core.slo import Promise, QosClasses
+from niyama_runtime.status import FieldViolation
+
+from niyama_router.call_metadata import CallMetadata, read_metadata
+from niyama_router.errors import InvalidRequestError, Reason, failed
+from niyama_router.request_checks import Limits, check_request, estimate_prompt_tokens, read_qos
+from niyama_router.settings import LiveRules
+
+__all__ = ["Admission", "Admitted", "ModelFacts"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What the replicas report of their model: mean bytes a token, and the context; 0 while nobody knows."""
+
+    bytes_per_token: float
+    context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that is right.
+
+    Attributes:
+        request: as the client sent it, with id and application filled in.
+        promise: what it was promised, in full.
+        arrival: instant of its arrival on this router's clock; every time of the request counts from it.
+        num_prompt_tokens: estimate of the prompt's length.
+        expected_output_tokens: estimate of the answer's length.
+    """
+
+    request: generation_pb2.GenerateRequest
+    promise: Promise
+    arrival: float
+    num_prompt_tokens: int
+    expected_output_tokens: int
+
+
+class Admission:
+    """Turns calls into admitted requests."""
+
+    def __init__(
+        self,
+        live: LiveRules,
+        facts: Callable[[], ModelFacts],
+        *,
+        lengths: OutputLengthHistory,
+        new_id: Callable[[], str],
+    ) -> None:
+        """Keep whom to ask; `new_id` makes ids for requests without one."""
+        self._live = live
+        self._facts = facts
+        self._lengths = lengths
+        self._new_id = new_id
+
+    def admit(
+        self,
+        request: generation_pb2.GenerateRequest,
+        metadata: Iterable[tuple[str, str | bytes]],
+        *,
+        arrival: float,
+    ) -> Admitted:
+        """Return the admitted request; `request` itself becomes part of it.
+
+        Raises:
+            InvalidRequestError: fields are wrong; all of them are in the error.
+            RequestFailedError: it asks for what is not built yet.
+        """
+        if request.HasField("resume"):
+            raise failed(
+                grpc.StatusCode.UNIMPLEMENTED,
+                "this router cannot resume broken streams yet: send the request again without `resume`",
+                reason=Reason.NOT_BUILT,
+            )
+        limits = self._limits()
+        said = read_metadata(metadata)
+        self._fill_in(request, said)
+        violations = [*said.violations, *check_request(request, limits)]
+        promise = _resolve(request, said, classes=self._live.rules.classes, violations=violations)
+        if promise is None or violations:
+            raise InvalidRequestError(violations)
+        return self._admitted(request, promise, arrival=arrival, limits=limits)
+
+    def _limits(self) -> Limits:
+        rules, facts = self._live.rules, self._facts()
+        return Limits(
+            model=rules.model,
+            max_output_tokens=rules.max_output_tokens,
+            context_tokens=rules.context_tokens or facts.context_tokens,
+            bytes_per_token=facts.bytes_per_token,
+            replay=rules.replay,
+        )
+
+    def _fill_in(self, request: generation_pb2.GenerateRequest, said: CallMetadata) -> None:
+        request.request_id = request.request_id or said.request_id or self._new_id()
+        request.app = request.app or said.app
+
+    def _admitted(
+        self, request: generation_pb2.GenerateRequest, promise: Promise, *, arrival: float, limits: Limits
+    ) -> Admitted:
+        return Admitted(
+            request=request,
+            promise=promise,
+            arrival=arrival,
+            num_prompt_tokens=estimate_prompt_tokens(request, limits.bytes_per_token),
+            expected_output_tokens=self._lengths.expected(request.app, request.max_tokens or limits.max_output_tokens),
+        )
+
+
+def _resolve(
+    request: generation_pb2.GenerateRequest,
+    said: CallMetadata,
+    *,
+    classes: QosClasses,
+    violations: list[FieldViolation],
+) -> Promise | None:
+    """Return the promise; or None, with what is wrong added to `violations`."""
+    asked, unreadable = read_qos(request.qos)
+    violations += unreadable
+    try:
+        return resolve_promise(merge_asks([asked, said.ask]), classes)
+    except InvalidQosError as error:
+        violations += [FieldViolation(v.field, v.description) for v in error.violations]
+        return None

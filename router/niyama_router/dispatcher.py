@@ -1,0 +1,207 @@
+"""Carries a request from replica to replica until it ends, whatever happens to them on the way.
+
+    place -> relay -> completed                                   the rule
+                   -> relegated before its first token            another replica that can be on time, else it stays
+                   -> handed back                                 another replica
+                   -> lost before its first token                 another replica
+                   -> lost after it                               an error that says how many tokens were delivered
+
+The client sees one stream. When it goes, the task that serves it is cancelled, and with it whatever is open.
+"""
+
+from dataclasses import dataclass, replace
+
+import grpc
+import structlog
+from niyama.v1 import generation_pb2
+from niyama_runtime.clock import Clock
+from niyama_runtime.status import Failure, invalid_argument
+
+from niyama_router.attempt import Attempt, Completed, HandedBack, Lost, Relegated, Sink
+from niyama_router.directory import Directory
+from niyama_router.errors import Reason, RequestFailedError, failed
+from niyama_router.journey import Journey
+from niyama_router.placing import Berth, Placing
+from niyama_router.replica_client import ReplicaClients
+
+__all__ = ["Dispatcher"]
+
+# A request that replicas fail on, one after the other, may be what makes them fail.
+_MAX_LOSSES = 3
+
+# What a replica says of the request and not of itself: another one would say the same.
+_ABOUT_THE_REQUEST = frozenset(
+    (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNIMPLEMENTED,
+    )
+)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rescued:
+    """The request goes on at `berth`, where it can be on time."""
+
+    berth: Berth
+
+
+class Dispatcher:
+    """Serves requests."""
+
+    def __init__(self, placing: Placing, clients: ReplicaClients, *, directory: Directory, clock: Clock) -> None:
+        """Find places by `placing` and replicas by `clients`; failures are told to `directory`."""
+        self._placing = placing
+        self._clients = clients
+        self._directory = directory
+        self._clock = clock
+
+    async def serve(self, journey: Journey, sink: Sink) -> generation_pb2.Completion:
+        """Bring the request to its end and return the closing message, which has been sent.
+
+        Raises:
+            RequestFailedError: it ends with an error.
+        """
+        berth = await self._placing.place(journey)
+        while True:
+            ending = await self._stay(journey, berth, sink=sink)
+            match ending:
+                case Completed(message):
+                    return message.completion
+                case _Rescued(elsewhere):
+                    berth = elsewhere
+                case HandedBack(reason):
+                    berth = await self._after_hand_back(journey, berth, reason=reason)
+                case Lost():
+                    berth = await self._after_loss(journey, berth, loss=ending)
+            journey.num_moves += 1
+
+    async def _stay(self, journey: Journey, berth: Berth, *, sink: Sink) -> Completed | HandedBack | Lost | _Rescued:
+        """Be served at `berth` until the request ends there; the stream is closed when this returns."""
+        attempt = self._open(journey, berth)
+        try:
+            while True:
+                ending = await attempt.relay(sink)
+                match ending:
+                    case Relegated(message):
+                        elsewhere = self._rescue(journey, message)
+                        if elsewhere is not None:
+                            return elsewhere
+                        await _tell_relegated(journey, message, sink=sink)
+                    case Completed(message):
+                        message.completion.num_moves = journey.num_moves
+                        await sink.write(message)
+                        await attempt.finish()
+                        return ending
+                    case _:
+                        return ending
+        finally:
+            attempt.close()
+
+    def _open(self, journey: Journey, berth: Berth) -> Attempt:
+        now = self._clock.now()
+        journey.replica = berth.replica
+        call = self._clients.at(berth.load.address).generate(journey.to_replica(now), timeout=journey.seconds_left(now))
+        return Attempt(call, berth=berth, journey=journey)
+
+    def _rescue(self, journey: Journey, message: generation_pb2.GenerateResponse) -> _Rescued | None:
+        """Return where a relegated request can still be on time; once it has tokens, it stays."""
+        journey.relegate()
+        if journey.num_delivered or not message.relegated.before_first_token:
+            return None
+        berth = self._placing.rescue(journey)
+        if berth is None:
+            return None
+        journey.num_rescues += 1
+        _log.debug("rescued", request_id=journey.request_id, origin=journey.replica, replica=berth.replica)
+        return _Rescued(berth)
+
+    async def _after_hand_back(self, journey: Journey, berth: Berth, *, reason: generation_pb2.HandBackReason) -> Berth:
+        """Return where a request goes that its replica gave back."""
+        journey.shun(berth.replica, berth.load.incarnation)
+        if reason == generation_pb2.HAND_BACK_REASON_NO_CAPACITY:
+            journey.refusal = _no_capacity(berth)
+        _log.debug("handed_back", request_id=journey.request_id, replica=berth.replica, reason=reason)
+        return await self._placing.place(journey)
+
+    async def _after_loss(self, journey: Journey, berth: Berth, *, loss: Lost) -> Berth:
+        """Return where a request goes whose stream broke.
+
+        Raises:
+            RequestFailedError: it cannot go on elsewhere.
+        """
+        failure = loss.failure
+        if failure.code in _ABOUT_THE_REQUEST:
+            raise RequestFailedError(_for_the_client(failure))
+        self._note_loss(journey, berth, loss=loss)
+        if journey.num_delivered:
+            raise _broken(journey, failure)
+        journey.num_losses += loss.was_accepted
+        if journey.num_losses >= _MAX_LOSSES:
+            raise _poisonous(journey, failure)
+        if failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            journey.refusal = failure
+        return await self._placing.place(journey)
+
+    def _note_loss(self, journey: Journey, berth: Berth, *, loss: Lost) -> None:
+        """Keep this request away from the replica; and others too, when it is the connection that broke."""
+        journey.shun(berth.replica, berth.load.incarnation)
+        failure = loss.failure
+        # A replica that is there to refuse says why; a connection that broke says nothing.
+        if failure.code is grpc.StatusCode.UNAVAILABLE and not failure.reason:
+            self._directory.lose(berth.replica, berth.load.incarnation, now=self._clock.now())
+        _log.warning(
+            "stream_lost",
+            request_id=journey.request_id,
+            replica=berth.replica,
+            code=failure.code.name,
+            error=failure.message,
+            num_delivered_tokens=journey.num_delivered,
+        )
+
+
+async def _tell_relegated(journey: Journey, message: generation_pb2.GenerateResponse, *, sink: Sink) -> None:
+    """Tell the client once that the request stays where its promise cannot be kept."""
+    if not journey.is_relegated:
+        journey.is_relegated = True
+        await sink.write(message)
+
+
+def _for_the_client(failure: Failure) -> Failure:
+    """Return what a replica found wrong with the fields as the client knows them."""
+    violations = tuple(replace(v, field=v.field.removeprefix("request.")) for v in failure.violations)
+    return invalid_argument(*violations) if violations else failure
+
+
+def _no_capacity(berth: Berth) -> Failure:
+    return Failure(
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        message=f"no replica can hold the request: {berth.replica} gave it back for want of KV cache",
+        reason=Reason.NO_CAPACITY.value,
+        retry_after=1.0,
+    )
+
+
+def _broken(journey: Journey, failure: Failure) -> RequestFailedError:
+    num_tokens = journey.num_delivered
+    return failed(
+        grpc.StatusCode.UNAVAILABLE,
+        f"replica {journey.replica} was lost after {num_tokens} tokens had been delivered: {failure.message}",
+        reason=Reason.STREAM_BROKEN,
+        metadata={"num_delivered_tokens": str(num_tokens), "replica": journey.replica, "cause": failure.code.name},
+    )
+
+
+def _poisonous(journey: Journey, failure: Failure) -> RequestFailedError:
+    return failed(
+        grpc.StatusCode.UNAVAILABLE,
+        f"{journey.num_losses} replicas failed on this request, {journey.replica} last: {failure.message}",
+        reason=Reason.REPLICAS_FAILED,
+        metadata={"num_delivered_tokens": "0", "replica": journey.replica, "cause": failure.code.name},
+    )

@@ -1,0 +1,114 @@
+"""The `Inference` service over gRPC: takes calls, hands them to admission and dispatcher, and says how they ended."""
+
+import asyncio
+from typing import Any
+
+import grpc
+from niyama.v1 import describe_pb2, generation_pb2, inference_pb2, inference_pb2_grpc
+from niyama_runtime import status
+from niyama_runtime.clock import Clock
+from niyama_runtime.status import Failure
+
+from niyama_router.admission import Admission, Admitted
+from niyama_router.cluster_view import ClusterView
+from niyama_router.dispatcher import Dispatcher
+from niyama_router.errors import InvalidRequestError, Reason, RequestFailedError
+from niyama_router.journey import Journey
+from niyama_router.ledger import Ledger
+from niyama_router.outcome import Outcome, OutcomeKind, trailers
+
+__all__ = ["SERVICE_NAME", "InferenceService"]
+
+SERVICE_NAME = inference_pb2.DESCRIPTOR.services_by_name["Inference"].full_name
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class InferenceService(inference_pb2_grpc.InferenceServicer):
+    """One router's service."""
+
+    def __init__(
+        self, admission: Admission, dispatcher: Dispatcher, *, view: ClusterView, ledger: Ledger, clock: Clock
+    ) -> None:
+        """Serve by these parts; `clock` stamps arrivals."""
+        self._admission = admission
+        self._dispatcher = dispatcher
+        self._view = view
+        self._ledger = ledger
+        self._clock = clock
+
+    async def Generate(self, request: generation_pb2.GenerateRequest, context: Any) -> None:  # type: ignore[override]  # noqa: N802, ANN401
+        """Serve one request; messages are written as they come, so that a slow reader slows its replica's stream."""
+        arrival = self._clock.now()
+        try:
+            admitted = self._admission.admit(request, context.invocation_metadata() or (), arrival=arrival)
+        except InvalidRequestError as error:
+            self._ledger.refused_invalid()
+            await status.abort(context, error.failure)
+        except RequestFailedError as error:
+            await status.abort(context, error.failure)
+        await self._serve(_journey(admitted, context), context)
+
+    async def ClusterStatus(  # noqa: N802
+        self,
+        request: inference_pb2.ClusterStatusRequest,
+        context: Context,
+    ) -> inference_pb2.ClusterStatusResponse:
+        """Say how classes and replicas fare."""
+        return self._view.status(self._clock.now())
+
+    async def Describe(  # noqa: N802
+        self,
+        request: describe_pb2.DescribeRequest,
+        context: Context,
+    ) -> describe_pb2.DescribeResponse:
+        """Say what the cluster serves."""
+        return await self._view.describe(self._clock.now())
+
+    async def Place(self, request: inference_pb2.PlaceRequest, context: Context) -> inference_pb2.PlaceResponse:  # noqa: N802
+        """Not built yet."""
+        await status.abort(context, _not_built("Place", "stream through Generate"))
+
+    async def Quote(self, request: inference_pb2.QuoteRequest, context: Context) -> inference_pb2.QuoteResponse:  # noqa: N802
+        """Not built yet."""
+        await status.abort(context, _not_built("Quote", "ClusterStatus says how loaded the replicas are"))
+
+    async def _serve(self, journey: Journey, context: Context) -> None:
+        """Bring a journey to its end, and tell client and ledger."""
+        self._ledger.began(journey)
+        try:
+            completion = await self._dispatcher.serve(journey, context)
+        except RequestFailedError as error:
+            outcome = Outcome(journey, _kind_of(error.failure))
+            self._ledger.ended(outcome)
+            context.set_trailing_metadata(trailers(outcome))
+            await status.abort(context, error.failure)
+        except asyncio.CancelledError:
+            self._ledger.ended(Outcome(journey, self._kind_of_cancellation(journey)))
+            raise
+        outcome = Outcome(journey, OutcomeKind.COMPLETED, completion)
+        self._ledger.ended(outcome)
+        context.set_trailing_metadata(trailers(outcome))
+
+    def _kind_of_cancellation(self, journey: Journey) -> OutcomeKind:
+        """Return whether the client left, or saw its deadline pass and so was failed."""
+        is_late = journey.seconds_left(self._clock.now()) == 0
+        return OutcomeKind.FAILED if is_late else OutcomeKind.CANCELLED
+
+
+def _journey(admitted: Admitted, context: Context) -> Journey:
+    left: float | None = context.time_remaining()
+    return Journey(admitted, deadline=None if left is None else admitted.arrival + left)
+
+
+def _kind_of(failure: Failure) -> OutcomeKind:
+    is_refusal = failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    return OutcomeKind.REJECTED if is_refusal else OutcomeKind.FAILED
+
+
+def _not_built(method: str, instead: str) -> Failure:
+    return Failure(
+        code=grpc.StatusCode.UNIMPLEMENTED,
+        message=f"this router does not answer {method} yet: {instead}",
+        reason=Reason.NOT_BUILT.value,
+    )

@@ -1,0 +1,100 @@
+"""One request's way through the cluster: what has become of it so far.
+
+A record that changes, by named transitions only. It outlives each stay at a replica, and so it is what keeps the
+rules that span them: one `Accepted`, no token twice, a bounded number of moves, never back to who gave it back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from niyama.v1 import replica_pb2
+from niyama_core.placement import PlacementRequest
+from niyama_core.slo import OnOverload
+from niyama_runtime import wire
+from niyama_runtime.status import Failure
+
+from niyama_router.admission import Admitted
+
+__all__ = ["Journey"]
+
+
+@dataclass(slots=True, eq=False)
+class Journey:
+    """How far a request has come.
+
+    Attributes:
+        admitted: what came in.
+        deadline: instant at which the caller gives up; None when it never does.
+        promise: the promise as it travels.
+        replica: where it is, or was last.
+        is_accepted: whether the client has been told so.
+        is_relegated: whether the client has been told so.
+        num_delivered: tokens that the client has.
+        num_moves: how often it went on elsewhere.
+        num_rescues: how many of those were for the sake of its promise.
+        num_losses: how many of those were because a replica failed after it had accepted.
+        refusal: what a replica said that had no room; it is the answer when nobody else has any.
+    """
+
+    admitted: Admitted
+    deadline: float | None = None
+    replica: str = ""
+    is_accepted: bool = False
+    is_relegated: bool = False
+    num_delivered: int = 0
+    num_moves: int = 0
+    num_rescues: int = 0
+    num_losses: int = 0
+    refusal: Failure | None = None
+    _shunned: dict[str, int] = field(default_factory=dict)
+    _relegated_at: set[str] = field(default_factory=set)
+
+    @property
+    def request_id(self) -> str:
+        """The request's id."""
+        return self.admitted.request.request_id
+
+    def elapsed(self, now: float) -> float:
+        """Return the seconds since the arrival."""
+        return now - self.admitted.arrival
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the seconds until the caller gives up; None when it never does."""
+        return None if self.deadline is None else max(0.0, self.deadline - now)
+
+    def shun(self, replica: str, incarnation: int) -> None:
+        """Never go back to this start of a replica: it failed, or gave the request back."""
+        self._shunned[replica] = incarnation
+
+    def relegate(self) -> None:
+        """Its promise cannot be kept where it is."""
+        self._relegated_at.add(self.replica)
+
+    def placement_request(self, now: float, incarnations: Mapping[str, int]) -> PlacementRequest:
+        """Return what placement is asked; `incarnations` are the replicas' present ones by name."""
+        admitted = self.admitted
+        promise = admitted.promise
+        # Refusing is for the door: what was taken on is served, late if need be.
+        if self.is_accepted:
+            promise = replace(promise, on_overload=OnOverload.RELEGATE)
+        return PlacementRequest(
+            promise,
+            num_prompt_tokens=admitted.num_prompt_tokens,
+            expected_output_tokens=admitted.expected_output_tokens,
+            elapsed=self.elapsed(now),
+            excluded=frozenset(name for name, start in self._shunned.items() if incarnations.get(name) == start),
+        )
+
+    def rescue_request(self, now: float, incarnations: Mapping[str, int]) -> PlacementRequest:
+        """Return what placement is asked when it is to be on time elsewhere."""
+        request = self.placement_request(now, incarnations)
+        return replace(request, excluded=request.excluded | self._relegated_at)
+
+    def to_replica(self, now: float) -> replica_pb2.ReplicaGenerateRequest:
+        """Return the request as a replica gets it: durations, no instants."""
+        return replica_pb2.ReplicaGenerateRequest(
+            request=self.admitted.request,
+            promise=wire.promise_to_wire(self.admitted.promise),
+            elapsed=wire.duration_to_wire(self.elapsed(now)),
+            num_moves=self.num_moves,
+        )

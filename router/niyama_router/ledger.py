@@ -1,0 +1,38 @@
+"""Who is told what became of requests: attainment and metrics, and the history of answers' lengths."""
+
+from niyama_core.output_length import OutputLengthHistory
+
+from niyama_router.attainment import Attainment
+from niyama_router.journey import Journey
+from niyama_router.metrics import RouterMetrics
+from niyama_router.outcome import Outcome
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Counts every request twice: when it begins, and when it has ended."""
+
+    def __init__(self, attainment: Attainment, metrics: RouterMetrics, *, lengths: OutputLengthHistory) -> None:
+        """Tell these three."""
+        self._attainment = attainment
+        self._metrics = metrics
+        self._lengths = lengths
+
+    def refused_invalid(self) -> None:
+        """Count a request that had wrong fields."""
+        self._metrics.refused_invalid()
+
+    def began(self, journey: Journey) -> None:
+        """Count a request that was admitted."""
+        qos_class = journey.admitted.promise.qos_class
+        self._attainment.began(qos_class)
+        self._metrics.began(qos_class)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Count what became of a request; call it once for each that began."""
+        self._attainment.ended(outcome)
+        self._metrics.ended(outcome)
+        if outcome.completion is not None:
+            app = outcome.journey.admitted.request.app
+            self._lengths.record(app, outcome.completion.num_output_tokens)

@@ -1,0 +1,113 @@
+"""Where a request should be: asks the core with what the directory knows, and waits, bounded, when nobody is there.
+
+The core's answer is instant and final for the moment. Waiting is only for a replica to come; waiting for room is the
+replica's own queue.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import grpc
+from niyama_core.load import ReplicaLoad
+from niyama_core.placement import Placed, Refusal, RefusalReason, place, rescue
+from niyama_runtime.clock import Clock
+from niyama_runtime.status import overloaded
+
+from niyama_router.directory import Booking, Directory
+from niyama_router.errors import Reason, RequestFailedError, failed
+from niyama_router.journey import Journey
+from niyama_router.settings import LiveRules
+
+__all__ = ["Berth", "Placing"]
+
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Berth:
+    """A place that is booked for a request: the replica as it was then."""
+
+    load: ReplicaLoad
+    booking: Booking
+
+    @property
+    def replica(self) -> str:
+        """The replica's name."""
+        return self.load.replica
+
+
+class Placing:
+    """Finds places."""
+
+    def __init__(self, directory: Directory, live: LiveRules, *, clock: Clock) -> None:
+        """Choose among the replicas of `directory` by the policy of `live`."""
+        self._directory = directory
+        self._live = live
+        self._clock = clock
+
+    async def place(self, journey: Journey) -> Berth:
+        """Return a place for the request; waits for a replica when there is none.
+
+        Raises:
+            RequestFailedError: none came in time, or the request is refused for want of room.
+        """
+        wait_until = self._clock.now() + self._live.rules.placement_wait
+        while True:
+            now = self._clock.now()
+            found = self._try(journey, now)
+            if not isinstance(found, Refusal):
+                return self._book(journey, found)
+            if found.reason is RefusalReason.OVERLOAD:
+                raise _no_room(found)
+            if journey.refusal is not None:
+                raise RequestFailedError(journey.refusal)
+            left = journey.seconds_left(now)
+            seconds = wait_until - now if left is None else min(left, wait_until - now)
+            if seconds <= 0 or not await self._directory.wait_for_change(seconds):
+                raise _nobody(journey, self._clock.now())
+
+    def rescue(self, journey: Journey) -> Berth | None:
+        """Return a place where a relegated request would still be on time; None when there is none."""
+        if journey.num_rescues >= self._live.rules.max_moves:
+            return None
+        now = self._clock.now()
+        candidates = self._directory.candidates(now)
+        request = journey.rescue_request(now, self._incarnations())
+        placed = rescue(request, candidates, policy=self._live.placement)
+        return None if placed is None else self._book(journey, placed)
+
+    def _try(self, journey: Journey, now: float) -> Placed | Refusal:
+        candidates = self._directory.candidates(now)
+        request = journey.placement_request(now, self._incarnations())
+        return place(request, candidates, policy=self._live.placement)
+
+    def _incarnations(self) -> Mapping[str, int]:
+        return {known.load.replica: known.load.incarnation for known in self._directory.replicas()}
+
+    def _book(self, journey: Journey, placed: Placed) -> Berth:
+        booking = self._directory.book(placed.replica, journey.admitted.num_prompt_tokens)
+        return Berth(booking.replica.load, booking)
+
+
+def _no_room(refusal: Refusal) -> RequestFailedError:
+    return RequestFailedError(
+        overloaded(
+            f"no replica can keep the promise at the moment: try again in {refusal.retry_after:.1f} s",
+            retry_after=refusal.retry_after,
+        )
+    )
+
+
+def _nobody(journey: Journey, now: float) -> RequestFailedError:
+    if journey.seconds_left(now) == 0:
+        return failed(
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            "the call's deadline passed before a replica was there",
+            reason=Reason.DEADLINE,
+        )
+    return failed(
+        grpc.StatusCode.UNAVAILABLE,
+        "no replica takes requests at the moment",
+        reason=Reason.NO_REPLICA,
+        retry_after=_RETRY_SECONDS,
+    )

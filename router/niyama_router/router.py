@@ -1,0 +1,131 @@
+"""The router put together: every part is made here and handed what it needs; nothing else knows them all."""
+
+import asyncio
+from collections.abc import Callable
+from uuid import uuid4
+
+import structlog
+from niyama.v1 import inference_pb2_grpc
+from niyama_core.output_length import OutputLengthHistory
+from niyama_runtime.clock import Clock, MonotonicClock
+from niyama_runtime.grpc_server import GrpcServer
+from niyama_runtime.load_board import LoadBoard
+from niyama_runtime.metrics_server import MetricsServer
+
+from niyama_router.admission import Admission
+from niyama_router.attainment import Attainment
+from niyama_router.cluster_view import ClusterView, model_facts
+from niyama_router.directory import Directory
+from niyama_router.dispatcher import Dispatcher
+from niyama_router.grpc_api import SERVICE_NAME, InferenceService
+from niyama_router.ledger import Ledger
+from niyama_router.load_store import BoardSource
+from niyama_router.metrics import RouterMetrics
+from niyama_router.placing import Placing
+from niyama_router.replica_client import ReplicaClients
+from niyama_router.settings import LiveRules, RouterSettings
+from niyama_router.watch import Watch
+
+__all__ = ["Router"]
+
+_METRICS_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Router:
+    """One router; `run` is its life."""
+
+    def __init__(self, settings: RouterSettings, clock: Clock | None = None) -> None:
+        """Put the parts together; nothing listens or connects yet.
+
+        Raises:
+            RedisSettingsError: the URL of the load board makes no sense.
+        """
+        self._settings = settings
+        self._clock = clock or MonotonicClock()
+        self._live = LiveRules(settings.rules)
+        self._directory = Directory()
+        self._clients = ReplicaClients(settings.replica_tls)
+        self._board = BoardSource(LoadBoard(settings.redis, settings.cluster)) if settings.redis else None
+        self._metrics = RouterMetrics(has_board=self._board is not None)
+        attainment = Attainment()
+        self._view = ClusterView(
+            settings,
+            self._live,
+            directory=self._directory,
+            clients=self._clients,
+            attainment=attainment,
+            board=self._board,
+        )
+        self._watch = Watch(
+            self._directory, self._clients, board=self._board, seeds=settings.replicas, clock=self._clock
+        )
+        self._server = GrpcServer(settings.server, [SERVICE_NAME])
+        service = self._build_service(attainment)
+        inference_pb2_grpc.add_InferenceServicer_to_server(service, self._server.registry)
+
+    @property
+    def address(self) -> str:
+        """host:port with the port that was really taken.
+
+        Raises RuntimeError before the router listens.
+        """
+        return self._server.address
+
+    async def run(self, stop: asyncio.Event, *, on_ready: Callable[[], None]) -> None:
+        """Serve until `stop` is set, then drain: streams may go on for the rules' grace.
+
+        Raises:
+            BindError: an address cannot be taken.
+            TlsError: a certificate or key cannot be used.
+        """
+        metrics = self._listen_for_metrics()
+        try:
+            await self._server.start()
+            await self._watch.look_once()
+            async with asyncio.TaskGroup() as tasks:
+                background = [tasks.create_task(self._watch.run()), tasks.create_task(self._keep_measuring())]
+                self._server.set_serving(True)
+                on_ready()
+                await stop.wait()
+                await self._server.stop(self._live.rules.drain_grace)
+                for task in background:
+                    task.cancel()
+        finally:
+            await self._close(metrics)
+
+    def apply(self, settings: RouterSettings) -> None:
+        """Take new rules; what needs a restart is said and left as it is."""
+        if settings.differs_beyond_rules(self._settings):
+            _log.warning("restart_needed", reason="only classes, placement and limits change while the router runs")
+        self._live.apply(settings.rules)
+
+    def _build_service(self, attainment: Attainment) -> InferenceService:
+        live, directory, clock = self._live, self._directory, self._clock
+        lengths = OutputLengthHistory()
+        placing = Placing(directory, live, clock=clock)
+        return InferenceService(
+            Admission(live, lambda: model_facts(directory), lengths=lengths, new_id=lambda: uuid4().hex),
+            Dispatcher(placing, self._clients, directory=directory, clock=clock),
+            view=self._view,
+            ledger=Ledger(attainment, self._metrics, lengths=lengths),
+            clock=clock,
+        )
+
+    def _listen_for_metrics(self) -> MetricsServer | None:
+        address = self._settings.metrics
+        return MetricsServer(self._metrics.registry, address) if address else None
+
+    async def _keep_measuring(self) -> None:
+        while True:
+            self._metrics.see(self._directory, self._clock.now(), board_up=self._view.board_up)
+            await asyncio.sleep(_METRICS_SECONDS)
+
+    async def _close(self, metrics: MetricsServer | None) -> None:
+        await self._server.stop(0)
+        await self._clients.close()
+        if self._board is not None:
+            await self._board.close()
+        if metrics is not None:
+            await metrics.stop()
