@@ -51,6 +51,12 @@ class Backlog:
         """Return the request that is next, or None without work."""
         return self.waiting.peek() or self.relegated.peek()
 
+    def reorder(self, priority: Priority) -> None:
+        """Put those that can be on time in another order."""
+        waiting, self.waiting = self.waiting, PrefillQueue(priority.key)
+        for live in waiting:
+            self.waiting.put(live)
+
     def put(self, live: LiveRequest) -> None:
         """Take a request in."""
         self._queue_of(live).put(live)

@@ -133,6 +133,12 @@ class IterationPlanner:
         self._live[request.request_id] = live
         self._backlog.put(live)
 
+    def adopt(self, policy: Policy, *, max_num_seqs: int) -> None:
+        """Plan by another policy from the next plan on; who is relegated stays so."""
+        self._policy = policy
+        self._max_num_seqs = max_num_seqs
+        self._backlog.reorder(policy.priority)
+
     def plan(self, now: float, kv_free_tokens: int) -> IterationPlan:
         """Decide the next iteration.
 
