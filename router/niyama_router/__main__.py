@@ -1,7 +1,12 @@
-"""`niyama-router --config FILE`: reads the arguments, and turns what goes wrong into one line and an exit status."""
+"""`niyama-router --config FILE`: one router as a process.
+
+Exit status: 0 after a drain, 1 when it could not start, 2 for wrong usage. When requests are taken, one JSON line on
+standard output says where; everything else goes to the log on standard error.
+"""
 
 import argparse
 import asyncio
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +19,7 @@ from niyama_runtime.load_board import RedisSettingsError
 from niyama_runtime.shutdown import shutdown_event
 from niyama_runtime.tls import TlsError
 
-from niyama_router.router import Router
+from niyama_router.router import Endpoints, Router
 from niyama_router.settings import RouterSettings, parse_settings
 
 __all__ = ["main"]
@@ -45,13 +50,10 @@ async def _run(config: ConfigFile[RouterSettings]) -> None:
     settings = config.value
     router = Router(settings)
 
-    def say_ready() -> None:
-        _log.info("router_ready", address=router.address, cluster=settings.cluster, router=settings.router)
-
     with shutdown_event() as stop:
         following = asyncio.create_task(_follow(config, router))
         try:
-            await router.run(stop, on_ready=say_ready)
+            await router.run(stop, lambda endpoints: _say_ready(settings, endpoints))
         finally:
             following.cancel()
     _log.info("router_stopped", router=settings.router)
@@ -61,6 +63,13 @@ async def _follow(config: ConfigFile[RouterSettings], router: Router) -> None:
     """Hand changes of the configuration to the router."""
     async for settings in config.changes():
         router.apply(settings)
+
+
+def _say_ready(settings: RouterSettings, endpoints: Endpoints) -> None:
+    line = {"event": "ready", "router": settings.router, "address": endpoints.grpc, "metrics": endpoints.metrics}
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+    _log.info("router_ready", address=endpoints.grpc, cluster=settings.cluster, router=settings.router)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import uuid4
 
 import structlog
@@ -26,11 +27,19 @@ from niyama_router.replica_client import ReplicaClients
 from niyama_router.settings import LiveRules, RouterSettings
 from niyama_router.watch import Watch
 
-__all__ = ["Router"]
+__all__ = ["Endpoints", "Router"]
 
 _METRICS_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where a router listens, host:port with the ports that were really taken; None for no metrics."""
+
+    grpc: str
+    metrics: str | None
 
 
 class Router:
@@ -65,16 +74,10 @@ class Router:
         service = self._build_service(attainment)
         inference_pb2_grpc.add_InferenceServicer_to_server(service, self._server.registry)
 
-    @property
-    def address(self) -> str:
-        """host:port with the port that was really taken.
-
-        Raises RuntimeError before the router listens.
-        """
-        return self._server.address
-
-    async def run(self, stop: asyncio.Event, *, on_ready: Callable[[], None]) -> None:
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[Endpoints], None]) -> None:
         """Serve until `stop` is set, then drain: streams may go on for the rules' grace.
+
+        `on_ready` is told where, as soon as requests are taken.
 
         Raises:
             BindError: an address cannot be taken.
@@ -87,7 +90,7 @@ class Router:
             async with asyncio.TaskGroup() as tasks:
                 background = [tasks.create_task(self._watch.run()), tasks.create_task(self._keep_measuring())]
                 self._server.set_serving(True)
-                on_ready()
+                on_ready(Endpoints(self._server.address, metrics.address if metrics else None))
                 await stop.wait()
                 await self._server.stop(self._live.rules.drain_grace)
                 for task in background:

@@ -1,0 +1,314 @@
+"""What happens to requests when replicas relegate, hand back, break the protocol or die: one stream for the client."""
+
+import asyncio
+from dataclasses import replace
+
+import grpc
+import pytest
+from niyama.v1 import generation_pb2
+
+from tests.router.conftest import StartReplica
+from tests.router.harness import RouterUnderTest, until
+from tests.router.scripted_replica import (
+    ScriptedReplica,
+    answering,
+    completion,
+    handed_back,
+    relegated,
+    saying,
+    tokens,
+)
+
+
+def busier(replica: ScriptedReplica) -> ScriptedReplica:
+    """Make placement prefer any other replica."""
+    replica.load = replace(replica.load, prefill_tokens_per_second=replica.load.prefill_tokens_per_second / 2)
+    return replica
+
+
+async def test_a_stream_is_passed_on_in_order_and_closed_by_its_completion(start_replica: StartReplica) -> None:
+    replica = await start_replica("only", answering(4))
+    async with RouterUnderTest(replica.address) as router:
+        answer = await router.generate()
+    assert answer.kinds == ["accepted", *["tokens"] * 4, "completion"]
+    assert answer.token_ids == [0, 1, 2, 3]
+    assert answer.completion.replica == "only"
+    assert answer.completion.num_moves == 0
+
+
+async def test_the_trailers_say_what_happened(start_replica: StartReplica) -> None:
+    replica = await start_replica("only", answering(4))
+    async with RouterUnderTest(replica.address) as router:
+        answer = await router.generate(request_id="mine")
+    assert answer.trailers == {
+        "niyama-request-id": "mine",
+        "niyama-qos-class": "chat",
+        "niyama-replica": "only",
+        "niyama-ttft-ms": "120.000",
+        "niyama-largest-tbt-ms": "30.000",
+        "niyama-ttlt-ms": "450.000",
+        "niyama-relegated": "false",
+        "niyama-moved": "0",
+        "niyama-deadline-met": "true",
+    }
+
+
+async def test_a_replica_is_sent_durations_and_the_promise_in_full(start_replica: StartReplica) -> None:
+    replica = await start_replica("only")
+    async with RouterUnderTest(replica.address) as router:
+        await router.generate(metadata=[("niyama-ttft-ms", "4000")], app="reader")
+    (seen,) = replica.seen
+    assert seen.promise.interactive.ttft.ToMilliseconds() == 4000
+    assert seen.promise.interactive.tbt.ToMilliseconds() == 50
+    assert 0 < seen.elapsed.ToNanoseconds() < 1e9
+    assert seen.request.app == "reader"
+    assert len(seen.request.request_id) == 32
+
+
+async def test_a_relegated_request_is_moved_where_it_can_be_on_time(start_replica: StartReplica) -> None:
+    first = await start_replica("first", saying(relegated(), 5.0, tokens(0, [66])))
+    second = busier(await start_replica("second", answering(3)))
+    async with RouterUnderTest(first.address, second.address) as router:
+        answer = await router.generate()
+        await until(lambda: first.num_cancelled == 1)
+    assert answer.kinds == ["accepted", *["tokens"] * 3, "completion"]
+    assert answer.token_ids == [0, 1, 2]
+    assert (answer.completion.replica, answer.completion.num_moves) == ("second", 1)
+    assert answer.trailers["niyama-replica"] == "second"
+    assert answer.trailers["niyama-moved"] == "1"
+    assert second.seen[0].num_moves == 1
+    assert second.seen[0].elapsed.ToNanoseconds() > first.seen[0].elapsed.ToNanoseconds()
+
+
+async def test_a_relegated_request_stays_when_no_other_replica_can_be_on_time(start_replica: StartReplica) -> None:
+    act = saying(relegated(), tokens(0, [1]), 0.05)
+    first = await start_replica("first", act)
+    slow = await start_replica("slow")
+    slow.load = replace(slow.load, prefill_tokens_per_second=0.1)
+    async with RouterUnderTest(first.address, slow.address) as router:
+        answer = await router.generate()
+    assert answer.kinds == ["accepted", "relegated", "tokens"]
+    assert not slow.seen
+
+
+async def test_moves_for_the_sake_of_a_promise_are_bounded(start_replica: StartReplica) -> None:
+    replicas = [await start_replica(f"r{n}", saying(relegated(), tokens(0, [7]))) for n in range(4)]
+    async with RouterUnderTest(*(replica.address for replica in replicas), maxMoves=2) as router:
+        answer = await router.generate()
+    assert sum(len(replica.seen) for replica in replicas) == 3
+    assert answer.kinds == ["accepted", "relegated", "tokens"]
+
+
+async def test_a_request_that_has_tokens_is_not_moved(start_replica: StartReplica) -> None:
+    act = saying(tokens(0, [1]), relegated(before_first_token=False), tokens(1, [2]))
+    replica = await start_replica("first", act)
+    other = busier(await start_replica("other"))
+    async with RouterUnderTest(replica.address, other.address) as router:
+        answer = await router.generate()
+    assert answer.kinds[:4] == ["accepted", "tokens", "relegated", "tokens"]
+    assert not other.seen
+
+
+async def test_a_request_that_is_handed_back_goes_elsewhere(start_replica: StartReplica) -> None:
+    first = await start_replica("first", saying(handed_back()))
+    second = busier(await start_replica("second", answering(2)))
+    async with RouterUnderTest(first.address, second.address) as router:
+        answer = await router.generate()
+    assert answer.kinds == ["accepted", "tokens", "tokens", "completion"]
+    assert (answer.completion.replica, answer.completion.num_moves) == ("second", 1)
+
+
+async def test_a_request_that_is_handed_back_waits_for_a_replica_to_come(start_replica: StartReplica) -> None:
+    first = await start_replica("first", saying(handed_back()))
+    late = ScriptedReplica("late")
+    await late.start()
+    await late.stop()
+    async with RouterUnderTest(first.address, late.address, placementWait="5s") as router:
+        asked = asyncio.create_task(router.generate())
+        await until(lambda: len(first.seen) == 1)
+        await late.start()
+        answer = await asked
+    await late.stop()
+    assert answer.completion.replica == "late"
+    assert len(first.seen) == 1
+
+
+async def test_a_request_that_nobody_can_hold_is_refused_for_want_of_room(start_replica: StartReplica) -> None:
+    full = await start_replica("full", saying(handed_back(generation_pb2.HAND_BACK_REASON_NO_CAPACITY)))
+    async with RouterUnderTest(full.address) as router:
+        answer = await router.generate()
+    assert answer.failure is not None
+    assert answer.failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert answer.failure.reason == "NO_CAPACITY"
+    assert answer.failure.retry_after is not None
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN])
+async def test_a_replica_that_fails_before_a_token_is_replaced_by_another(
+    start_replica: StartReplica, code: grpc.StatusCode
+) -> None:
+    first = await start_replica("first", failing(code))
+    second = busier(await start_replica("second", answering(2)))
+    async with RouterUnderTest(first.address, second.address) as router:
+        answer = await router.generate()
+    assert answer.completion.replica == "second"
+    assert answer.kinds.count("accepted") == 1
+
+
+async def test_a_replica_that_fails_after_tokens_ends_the_stream_and_says_how_many(
+    start_replica: StartReplica,
+) -> None:
+    first = await start_replica("first", failing(grpc.StatusCode.UNAVAILABLE, num_tokens=5))
+    other = busier(await start_replica("other"))
+    async with RouterUnderTest(first.address, other.address) as router:
+        answer = await router.generate()
+    assert answer.token_ids == [0, 1, 2, 3, 4]
+    assert answer.failure is not None
+    assert answer.failure.code is grpc.StatusCode.UNAVAILABLE
+    assert answer.failure.reason == "STREAM_BROKEN"
+    assert answer.failure.metadata["num_delivered_tokens"] == "5"
+    assert answer.failure.metadata["replica"] == "first"
+    assert not other.seen
+
+
+async def test_a_request_that_fails_wherever_it_goes_does_not_visit_every_replica(start_replica: StartReplica) -> None:
+    replicas = [await start_replica(f"r{n}", failing(grpc.StatusCode.INTERNAL)) for n in range(5)]
+    async with RouterUnderTest(*(replica.address for replica in replicas)) as router:
+        answer = await router.generate()
+    assert answer.failure is not None
+    assert answer.failure.reason == "REPLICAS_FAILED"
+    assert sum(len(replica.seen) for replica in replicas) == 3
+
+
+async def test_what_a_replica_finds_wrong_with_a_request_is_told_and_not_tried_elsewhere(
+    start_replica: StartReplica,
+) -> None:
+    first = await start_replica("first", refusing_its_prompt)
+    other = busier(await start_replica("other"))
+    async with RouterUnderTest(first.address, other.address) as router:
+        answer = await router.generate()
+    assert answer.violated == ["prompt"]
+    assert not other.seen
+
+
+@pytest.mark.parametrize("wrong", [tokens(2, [9]), tokens(0, [9])], ids=["a gap", "a token twice"])
+async def test_tokens_that_are_out_of_order_end_the_stream(
+    start_replica: StartReplica, wrong: generation_pb2.GenerateResponse
+) -> None:
+    replica = await start_replica("only", saying(tokens(0, [1]), wrong))
+    async with RouterUnderTest(replica.address) as router:
+        answer = await router.generate()
+    assert answer.token_ids == [1]
+    assert answer.failure is not None
+    assert answer.failure.metadata["num_delivered_tokens"] == "1"
+
+
+async def test_a_stream_that_ends_without_a_completion_is_no_answer(start_replica: StartReplica) -> None:
+    replica = await start_replica("only", saying(tokens(0, [1])))
+    async with RouterUnderTest(replica.address) as router:
+        answer = await router.generate()
+    assert answer.failure is not None
+    assert answer.failure.reason == "STREAM_BROKEN"
+
+
+async def test_a_client_that_leaves_is_followed_by_its_stream(start_replica: StartReplica) -> None:
+    replica = await start_replica("only", saying(tokens(0, [1]), forever=True))
+    async with RouterUnderTest(replica.address) as router:
+        call = router.stub.Generate(generation_pb2.GenerateRequest(prompt="x"))
+        await call.read()
+        await call.read()
+        call.cancel()
+        await until(lambda: replica.num_cancelled == 1)
+        (status,) = [c for c in (await router.status()).classes if c.qos_class == "chat"]
+    assert (status.num_requests, status.num_cancelled, status.num_failed) == (1, 1, 0)
+
+
+async def test_the_callers_deadline_ends_the_stream_everywhere(start_replica: StartReplica) -> None:
+    replica = await start_replica("only", saying(tokens(0, [1]), forever=True))
+    async with RouterUnderTest(replica.address) as router:
+        answer = await router.generate(timeout=0.3)
+        await until(lambda: replica.num_cancelled == 1)
+
+        async def is_counted() -> bool:
+            return (await router.status()).classes[0].num_failed == 1
+
+        await until(is_counted)
+    assert answer.failure is not None
+    assert answer.failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_without_a_replica_a_request_waits_and_is_told_when_to_come_back() -> None:
+    async with RouterUnderTest("127.0.0.1:1", placementWait="200ms") as router:
+        began = asyncio.get_running_loop().time()
+        answer = await router.generate()
+        waited = asyncio.get_running_loop().time() - began
+    assert answer.failure is not None
+    assert answer.failure.code is grpc.StatusCode.UNAVAILABLE
+    assert answer.failure.reason == "NO_REPLICA"
+    assert answer.failure.retry_after is not None
+    assert 0.2 <= waited < 2.0
+
+
+async def test_a_class_that_rejects_on_overload_is_refused_at_the_door_with_a_delay(
+    start_replica: StartReplica,
+) -> None:
+    slow = await start_replica("slow")
+    slow.load = replace(slow.load, prefill_tokens_per_second=1.0)
+    strict = [{"name": "strict", "interactive": {"ttft": "1s"}, "onOverload": "reject"}]
+    async with RouterUnderTest(slow.address, qosClasses=strict) as router:
+        answer = await router.generate(prompt="x" * 400)
+        status = (await router.status()).classes[0]
+    assert answer.failure is not None
+    assert answer.failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert answer.failure.reason == "OVERLOADED"
+    assert answer.failure.retry_after == pytest.approx(99, abs=2)
+    assert not slow.seen
+    assert (status.num_requests, status.num_rejected) == (0, 1)
+
+
+async def test_a_burst_is_spread_before_any_replica_has_reported_it(start_replica: StartReplica) -> None:
+    replicas = [await start_replica(f"r{n}", answering(1, pause=0.2)) for n in range(2)]
+    async with RouterUnderTest(*(replica.address for replica in replicas)) as router:
+        await asyncio.gather(*(router.generate() for _ in range(20)))
+    assert [len(replica.seen) for replica in replicas] == [10, 10]
+
+
+async def test_a_slow_reader_slows_its_own_stream_and_keeps_every_token(start_replica: StartReplica) -> None:
+    big = [tokens(position, [position]) for position in range(2000)]
+    for event in big:
+        event.tokens.text = "x" * 2000
+
+    async def act(replica, request, context):  # type: ignore[no-untyped-def] # noqa: ANN001
+        async for event in saying(*big)(replica, request, context):
+            yield event
+        yield completion(replica, request, len(big))
+
+    replica = await start_replica("only", act)
+    async with RouterUnderTest(replica.address) as router:
+        call = router.stub.Generate(generation_pb2.GenerateRequest(prompt="x"))
+        await call.read()
+        await asyncio.sleep(0.2)
+        positions = [event.tokens.position async for event in reading(call) if event.HasField("tokens")]
+    assert positions == list(range(2000))
+
+
+async def reading(call):  # type: ignore[no-untyped-def] # noqa: ANN001
+    while (event := await call.read()) is not grpc.aio.EOF:
+        yield event
+
+
+def failing(code: grpc.StatusCode, *, num_tokens: int = 0):  # type: ignore[no-untyped-def]
+    async def act(replica, request, context):  # type: ignore[no-untyped-def] # noqa: ANN001
+        async for event in saying(*(tokens(n, [n]) for n in range(num_tokens)))(replica, request, context):
+            yield event
+        await context.abort(code, "the engine is gone")
+
+    return act
+
+
+async def refusing_its_prompt(replica, request, context):  # type: ignore[no-untyped-def] # noqa: ANN001
+    from niyama_runtime import status
+
+    violation = status.FieldViolation("request.prompt", "has 5000 tokens: at most 4095 leave room for an answer")
+    await status.abort(context, status.invalid_argument(violation))
+    yield
