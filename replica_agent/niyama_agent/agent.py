@@ -15,6 +15,7 @@ from niyama_runtime.grpc_server import GrpcServer, ServerSettings
 from niyama_runtime.load_board import LoadBoard
 from niyama_runtime.metrics_server import MetricsServer
 
+from niyama_agent.decision_log import header_line, open_decision_log
 from niyama_agent.drain import Drain
 from niyama_agent.engine import EngineDiedError
 from niyama_agent.grpc_service import ReplicaService
@@ -23,6 +24,7 @@ from niyama_agent.intake import Intake
 from niyama_agent.load_reporter import LoadReporter
 from niyama_agent.metrics import AgentMetrics
 from niyama_agent.paced_engine import PacedEngine, PacedSettings
+from niyama_agent.profiler import open_iteration_records
 from niyama_agent.settings import AgentSettings
 
 __all__ = ["Agent", "Endpoints"]
@@ -33,8 +35,6 @@ _SERVICE = replica_pb2.DESCRIPTOR.services_by_name["Replica"].full_name
 _CLOSING_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
-
-_Sink = Callable[[IterationRecord], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,16 @@ class Agent:
 
         Raises:
             RedisSettingsError: URL or password file of Redis make no sense.
+            OSError: a file of records cannot be written.
         """
         self._settings = settings
-        self._sinks: list[_Sink] = []
+        self._decision_log = open_decision_log(settings.decision_log, settings) if settings.decision_log else None
+        self._records = open_iteration_records(settings.iteration_records) if settings.iteration_records else None
         self._server = GrpcServer(ServerSettings(settings.listen, settings.tls), [_SERVICE])
         identity = Identity(settings.replica, settings.model, self._locate)
-        self._engine = PacedEngine(_paced(settings), clock, on_iteration=self._tell_sinks)
+        self._engine = PacedEngine(_paced(settings), clock, on_iteration=self._keep_record)
         facts = self._engine.facts
         self._metrics = AgentMetrics(identity, facts, version=VERSION)
-        self._sinks.append(self._metrics.observe_iteration)
         self._intake = Intake(facts, self._engine.tokenizer, model=settings.model, limits=settings.limits, clock=clock)
         self._board = LoadBoard(settings.redis, settings.cluster) if settings.redis else None
         self._loads = LoadReporter(
@@ -97,6 +98,8 @@ class Agent:
             EngineDiedError: the engine has ended by itself.
         """
         async with AsyncExitStack() as stack:
+            for file in filter(None, (self._decision_log, self._records)):
+                stack.push_async_callback(asyncio.to_thread, file.close)
             if self._board is not None:
                 stack.push_async_callback(self._board.close)
             metrics = await self._start_metrics(stack)
@@ -114,11 +117,20 @@ class Agent:
 
     def apply(self, settings: AgentSettings) -> None:
         """Take over what may change while the agent runs; the rest is as it was."""
+        scheduler = self._settings.scheduler
         self._settings = self._settings.live_part_from(settings)
         self._intake.limits = self._settings.limits
-        self._engine.reschedule(self._settings.scheduler)
+        if scheduler != self._settings.scheduler:
+            self._reschedule()
         if self._settings != settings:
             _log.warning("change_needs_restart", replica=settings.replica)
+
+    def _reschedule(self) -> None:
+        """Change the policy; the decision log begins a new file, for what is planned from here on has another head."""
+        self._engine.reschedule(self._settings.scheduler)
+        if self._decision_log is not None:
+            self._decision_log.restart(header_line(self._settings))
+        _log.info("rescheduled", policy=self._settings.scheduler.policy)
 
     async def _start_metrics(self, stack: AsyncExitStack) -> str | None:
         if self._settings.metrics is None:
@@ -136,9 +148,11 @@ class Agent:
         stack.push_async_callback(_cancelled, asyncio.create_task(self._loads.run()))
         return engine
 
-    def _tell_sinks(self, record: IterationRecord) -> None:
-        for sink in self._sinks:
-            sink(record)
+    def _keep_record(self, record: IterationRecord) -> None:
+        self._metrics.observe_iteration(record)
+        for file in (self._decision_log, self._records):
+            if file is not None:
+                file.put(record)
 
     def _observe_load(self, load: ReplicaLoad) -> None:
         self._metrics.observe_load(load, board_is_up=self._board.is_available if self._board else None)

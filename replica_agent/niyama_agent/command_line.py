@@ -54,14 +54,10 @@ def overlaid(document: Mapping[str, object], flags: argparse.Namespace) -> dict[
     if flags.log_json:
         given["log.json"] = True
     for path, value in given.items():
-        _put(result, path, value)
+        section, _, key = path.rpartition(".")
+        if section:
+            fields = result.get(section)
+            result[section] = {**fields, key: value} if isinstance(fields, Mapping) else {key: value}
+        else:
+            result[key] = value
     return result
-
-
-def _put(document: dict[str, object], path: str, value: object) -> None:
-    section, _, key = path.rpartition(".")
-    if not section:
-        document[key] = value
-        return
-    fields = document.get(section)
-    document[section] = {**fields, key: value} if isinstance(fields, Mapping) else {key: value}

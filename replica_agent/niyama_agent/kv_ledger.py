@@ -16,6 +16,7 @@ class KvLedger:
         """Start empty."""
         self._capacity_tokens = capacity_tokens
         self._held: dict[str, int] = {}
+        self._opened_since_plan: set[str] = set()
         self.used_tokens = 0
         """Tokens in the cache."""
 
@@ -27,9 +28,17 @@ class KvLedger:
     def open(self, request_id: str) -> None:
         """Begin to keep account of a request, which holds nothing yet."""
         self._held[request_id] = 0
+        self._opened_since_plan.add(request_id)
+
+    def note_plan(self) -> None:
+        """Note that an iteration is planned: it holds only requests that are open by now."""
+        self._opened_since_plan.clear()
 
     def hold(self, executed: ExecutedIteration) -> None:
-        """Count what an iteration has put in; requests that were closed meanwhile are passed over."""
+        """Count what an iteration has put in.
+
+        Requests that were closed since the plan are passed over, even if one with the same id was opened since.
+        """
         for request_id in executed.decodes:
             self._add(request_id, 1)
         for chunk in executed.chunks:
@@ -45,6 +54,6 @@ class KvLedger:
         self.used_tokens -= self._held.pop(request_id)
 
     def _add(self, request_id: str, num_tokens: int) -> None:
-        if request_id in self._held:
+        if request_id in self._held and request_id not in self._opened_since_plan:
             self._held[request_id] += num_tokens
             self.used_tokens += num_tokens

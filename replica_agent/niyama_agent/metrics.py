@@ -43,7 +43,7 @@ class AgentMetrics:
         self._declare_load()
         self._kv_capacity.labels(*self._own).set(facts.kv_capacity_tokens)
         build = ("component", "version", "engine", "engine_version", "profile", "policy")
-        info = self._gauge("niyama_build_info", "What runs here; the value is 1.", (*_OWN, *build))
+        info = self._gauge("niyama_build_info", "What runs here; the value is 1.", labels=(*_OWN, *build))
         policy = facts.scheduler.policy
         info.labels(*self._own, "agent", version, facts.name, facts.version, facts.profile, policy).set(1)
 
@@ -88,30 +88,44 @@ class AgentMetrics:
             registry=self.registry,
             buckets=_ITERATION_BUCKETS,
         )
-        self._prefill_tokens = self._counter("niyama_engine_prefill_tokens", "Prompt tokens computed.", _OWN)
-        self._decode_tokens = self._counter("niyama_engine_decode_tokens", "Tokens decoded.", _OWN)
-        self._preemptions = self._counter("niyama_engine_preemptions", "Requests that lost their KV cache.", _OWN)
+        self._prefill_tokens = self._counter("niyama_engine_prefill_tokens", "Prompt tokens computed.", labels=_OWN)
+        self._decode_tokens = self._counter("niyama_engine_decode_tokens", "Tokens decoded.", labels=_OWN)
+        self._preemptions = self._counter(
+            "niyama_engine_preemptions", "Requests that lost their KV cache.", labels=_OWN
+        )
 
     def _declare_requests(self) -> None:
-        self._requests = self._counter("niyama_engine_requests", "Requests that ended.", (*_BY_CLASS, "outcome"))
-        self._on_time = self._counter("niyama_engine_requests_on_time", "Requests that kept their promise.", _BY_CLASS)
-        self._late_tokens = self._counter("niyama_engine_late_tokens", "Tokens emitted after they were due.", _BY_CLASS)
-        self._relegations = self._counter("niyama_engine_relegations", "Requests that were relegated.", _BY_CLASS)
+        self._requests = self._counter("niyama_engine_requests", "Requests that ended.", labels=(*_BY_CLASS, "outcome"))
+        self._on_time = self._counter(
+            "niyama_engine_requests_on_time", "Requests that kept their promise.", labels=_BY_CLASS
+        )
+        self._late_tokens = self._counter(
+            "niyama_engine_late_tokens", "Tokens emitted after they were due.", labels=_BY_CLASS
+        )
+        self._relegations = self._counter(
+            "niyama_engine_relegations", "Requests that were relegated.", labels=_BY_CLASS
+        )
 
     def _declare_load(self) -> None:
-        self._queued = self._gauge("niyama_engine_queued_requests", "Requests in or before prefill.", _BY_CLASS)
-        self._queued_tokens = self._gauge("niyama_engine_queued_prefill_tokens", "Prompt tokens that wait.", _BY_CLASS)
-        self._decoding = self._gauge("niyama_engine_decoding_requests", "Requests that decode.", _BY_CLASS)
-        self._relegated = self._gauge("niyama_engine_relegated_requests", "Requests that are relegated.", _BY_CLASS)
-        self._kv_used = self._gauge("niyama_engine_kv_used_tokens", "Tokens in the KV cache.", _OWN)
-        self._kv_capacity = self._gauge("niyama_engine_kv_capacity_tokens", "Tokens that the KV cache holds.", _OWN)
-        self._draining = self._gauge("niyama_engine_draining", "1 when nothing new is taken.", _OWN)
-        self._board_up = self._gauge("niyama_load_board_up", "1 when Redis answers.", _OWN)
+        self._queued = self._gauge("niyama_engine_queued_requests", "Requests in or before prefill.", labels=_BY_CLASS)
+        self._queued_tokens = self._gauge(
+            "niyama_engine_queued_prefill_tokens", "Prompt tokens that wait.", labels=_BY_CLASS
+        )
+        self._decoding = self._gauge("niyama_engine_decoding_requests", "Requests that decode.", labels=_BY_CLASS)
+        self._relegated = self._gauge(
+            "niyama_engine_relegated_requests", "Requests that are relegated.", labels=_BY_CLASS
+        )
+        self._kv_used = self._gauge("niyama_engine_kv_used_tokens", "Tokens in the KV cache.", labels=_OWN)
+        self._kv_capacity = self._gauge(
+            "niyama_engine_kv_capacity_tokens", "Tokens that the KV cache holds.", labels=_OWN
+        )
+        self._draining = self._gauge("niyama_engine_draining", "1 when nothing new is taken.", labels=_OWN)
+        self._board_up = self._gauge("niyama_load_board_up", "1 when Redis answers.", labels=_OWN)
 
-    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
+    def _counter(self, name: str, text: str, *, labels: Sequence[str]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str, labels: Sequence[str]) -> Gauge:
+    def _gauge(self, name: str, text: str, *, labels: Sequence[str]) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)
 
     def _label(self, qos_class: str) -> str:

@@ -9,13 +9,13 @@ during iterations; the planner passes over those that have gone.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from niyama_core.journal import IterationRecord
 from niyama_core.journaled_planner import JournaledPlanner
 from niyama_core.plan import IterationPlan
 from niyama_core.planner import IterationPlanner
-from niyama_core.policies import SchedulerSettings, build_policy
+from niyama_core.policies import Policy, SchedulerSettings, build_policy
 from niyama_core.profiles import LatencyProfile
 from niyama_runtime.clock import Clock
 
@@ -112,7 +112,10 @@ class PacedEngine:
         profile = settings.profile.at_speed(settings.speed)
         self._settings = settings
         self._clock = clock
-        self._planner = JournaledPlanner(_planner(settings), on_iteration)
+        self._scheduler = IterationPlanner(
+            _policy(settings), profile.predictor, max_num_seqs=settings.scheduler.max_num_seqs
+        )
+        self._planner = JournaledPlanner(self._scheduler, on_iteration)
         self._kv = KvLedger(profile.kv_capacity_tokens)
         self._pace = Pace(profile.law, noise=settings.noise, seed=settings.seed)
         self._answers: dict[str, _Answer] = {}
@@ -202,7 +205,9 @@ class PacedEngine:
         return DrainCounts(len(unstarted), len(self._answers))
 
     def reschedule(self, scheduler: SchedulerSettings) -> None:
-        """Schedule by other settings from the next iteration on."""
+        """Schedule by other settings from the next iteration on; what has been computed stays."""
+        self._settings = replace(self._settings, scheduler=scheduler)
+        self._scheduler.adopt(_policy(self._settings), max_num_seqs=scheduler.max_num_seqs)
 
     def _admit(self, request: EngineRequest, answer: _Answer) -> None:
         request_id = request.request.request_id
@@ -233,6 +238,7 @@ class PacedEngine:
             await self._work.wait()
         now = self._clock.now()
         plan = self._planner.plan(now, self._kv.free_tokens)
+        self._kv.note_plan()
         self._apply(plan)
         if plan.is_empty:
             self._pace.rest()
@@ -277,7 +283,7 @@ def _answer(request: EngineRequest) -> _Answer:
     )
 
 
-def _planner(settings: PacedSettings) -> IterationPlanner:
-    profile, scheduler = settings.profile.at_speed(settings.speed), settings.scheduler
-    policy = build_policy(scheduler, profile.predictor).at_speed(settings.speed)
-    return IterationPlanner(policy, profile.predictor, max_num_seqs=scheduler.max_num_seqs)
+def _policy(settings: PacedSettings) -> Policy:
+    """Return the policy, which follows the speed of the machine as the profile does."""
+    predictor = settings.profile.at_speed(settings.speed).predictor
+    return build_policy(settings.scheduler, predictor).at_speed(settings.speed)
