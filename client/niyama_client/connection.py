@@ -26,7 +26,7 @@ class Target:
     """Where routers are, and how to reach them.
 
     Attributes:
-        address: `host:port`, or one of gRPC's names, for example `dns:///routers:50051`.
+        address: `host:port`, several IPv4 ones with commas, or one of gRPC's names such as `dns:///routers:50051`.
         tls: whom to trust and what to show; insecure without.
         through_proxy: whether to heed the environment's http_proxy.
     """
@@ -44,6 +44,11 @@ def target_name(address: str) -> str:
     """
     if address.startswith(_SCHEMES) or "://" in address:
         return address
+    names = [_host_and_port(part.strip()) for part in address.split(",")]
+    return names[0] if len(names) == 1 else "ipv4:" + ",".join(names)
+
+
+def _host_and_port(address: str) -> str:
     with_port = address if ":" in address else f"{address}:{DEFAULT_PORT}"
     try:
         return str(parse_address(with_port))
