@@ -85,6 +85,12 @@ class ScriptedReplica(replica_pb2_grpc.ReplicaServicer):
         self.num_asked += 1
         return wire.load_to_wire(self.load)
 
+    async def Abort(self, request: replica_pb2.AbortRequest, context: Context) -> replica_pb2.AbortResponse:  # noqa: N802
+        return replica_pb2.AbortResponse()
+
+    async def Drain(self, request: replica_pb2.DrainRequest, context: Context) -> replica_pb2.DrainResponse:  # noqa: N802
+        return replica_pb2.DrainResponse()
+
     async def Describe(  # noqa: N802
         self, request: describe_pb2.DescribeRequest, context: Context
     ) -> describe_pb2.DescribeResponse:
@@ -99,11 +105,10 @@ def accepted(replica: ScriptedReplica, request: replica_pb2.ReplicaGenerateReque
     )
 
 
-def tokens(position: int, token_ids: Iterable[int]) -> Event:
+def tokens(position: int, token_ids: Iterable[int], *, num_bytes: int = 1) -> Event:
     ids = list(token_ids)
-    return Event(
-        tokens=generation_pb2.Tokens(position=position, token_ids=ids, text="x" * len(ids), emitted_us=[0] * len(ids))
-    )
+    text = "x" * num_bytes * len(ids)
+    return Event(tokens=generation_pb2.Tokens(position=position, token_ids=ids, text=text, emitted_us=[0] * len(ids)))
 
 
 def relegated(*, before_first_token: bool = True) -> Event:
@@ -132,8 +137,8 @@ def completion(
     return Event(completion=message)
 
 
-def answering(num_tokens: int, *, pause: float = 0.0) -> Act:
-    """Accept, send that many tokens, one a message, and complete."""
+def answering(num_tokens: int, *, pause: float = 0.0, num_bytes: int = 1) -> Act:
+    """Accept, send that many tokens of so many bytes, one a message, and complete."""
 
     async def act(
         replica: ScriptedReplica, request: replica_pb2.ReplicaGenerateRequest, context: Context
@@ -141,7 +146,7 @@ def answering(num_tokens: int, *, pause: float = 0.0) -> Act:
         yield accepted(replica, request)
         for position in range(num_tokens):
             await asyncio.sleep(pause)
-            yield tokens(position, [position])
+            yield tokens(position, [position], num_bytes=num_bytes)
         yield completion(replica, request, num_tokens)
 
     return act

@@ -1,23 +1,31 @@
 """What happens to requests when replicas relegate, hand back, break the protocol or die: one stream for the client."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import grpc
 import pytest
-from niyama.v1 import generation_pb2
+from niyama.v1 import generation_pb2, replica_pb2
+from niyama_runtime import status
+from niyama_runtime.status import FieldViolation
 
 from tests.router.conftest import StartReplica
 from tests.router.harness import RouterUnderTest, until
 from tests.router.scripted_replica import (
+    Act,
+    Context,
+    Event,
     ScriptedReplica,
+    accepted,
     answering,
-    completion,
     handed_back,
     relegated,
     saying,
     tokens,
 )
+
+Stream = grpc.aio.UnaryStreamCall[generation_pb2.GenerateRequest, generation_pb2.GenerateResponse]
 
 
 def busier(replica: ScriptedReplica) -> ScriptedReplica:
@@ -219,8 +227,8 @@ async def test_a_client_that_leaves_is_followed_by_its_stream(start_replica: Sta
         await call.read()
         call.cancel()
         await until(lambda: replica.num_cancelled == 1)
-        (status,) = [c for c in (await router.status()).classes if c.qos_class == "chat"]
-    assert (status.num_requests, status.num_cancelled, status.num_failed) == (1, 1, 0)
+        chat = (await router.status()).classes[0]
+    assert (chat.num_requests, chat.num_cancelled, chat.num_failed) == (1, 1, 0)
 
 
 async def test_the_callers_deadline_ends_the_stream_everywhere(start_replica: StartReplica) -> None:
@@ -257,13 +265,13 @@ async def test_a_class_that_rejects_on_overload_is_refused_at_the_door_with_a_de
     strict = [{"name": "strict", "interactive": {"ttft": "1s"}, "onOverload": "reject"}]
     async with RouterUnderTest(slow.address, qosClasses=strict) as router:
         answer = await router.generate(prompt="x" * 400)
-        status = (await router.status()).classes[0]
+        counts = (await router.status()).classes[0]
     assert answer.failure is not None
     assert answer.failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert answer.failure.reason == "OVERLOADED"
     assert answer.failure.retry_after == pytest.approx(99, abs=2)
     assert not slow.seen
-    assert (status.num_requests, status.num_rejected) == (0, 1)
+    assert (counts.num_requests, counts.num_rejected) == (0, 1)
 
 
 async def test_a_burst_is_spread_before_any_replica_has_reported_it(start_replica: StartReplica) -> None:
@@ -274,16 +282,7 @@ async def test_a_burst_is_spread_before_any_replica_has_reported_it(start_replic
 
 
 async def test_a_slow_reader_slows_its_own_stream_and_keeps_every_token(start_replica: StartReplica) -> None:
-    big = [tokens(position, [position]) for position in range(2000)]
-    for event in big:
-        event.tokens.text = "x" * 2000
-
-    async def act(replica, request, context):  # type: ignore[no-untyped-def] # noqa: ANN001
-        async for event in saying(*big)(replica, request, context):
-            yield event
-        yield completion(replica, request, len(big))
-
-    replica = await start_replica("only", act)
+    replica = await start_replica("only", answering(2000, num_bytes=2000))
     async with RouterUnderTest(replica.address) as router:
         call = router.stub.Generate(generation_pb2.GenerateRequest(prompt="x"))
         await call.read()
@@ -292,13 +291,15 @@ async def test_a_slow_reader_slows_its_own_stream_and_keeps_every_token(start_re
     assert positions == list(range(2000))
 
 
-async def reading(call):  # type: ignore[no-untyped-def] # noqa: ANN001
-    while (event := await call.read()) is not grpc.aio.EOF:
+async def reading(call: Stream) -> AsyncIterator[Event]:
+    while isinstance(event := await call.read(), Event):
         yield event
 
 
-def failing(code: grpc.StatusCode, *, num_tokens: int = 0):  # type: ignore[no-untyped-def]
-    async def act(replica, request, context):  # type: ignore[no-untyped-def] # noqa: ANN001
+def failing(code: grpc.StatusCode, *, num_tokens: int = 0) -> Act:
+    async def act(
+        replica: ScriptedReplica, request: replica_pb2.ReplicaGenerateRequest, context: Context
+    ) -> AsyncIterator[Event]:
         async for event in saying(*(tokens(n, [n]) for n in range(num_tokens)))(replica, request, context):
             yield event
         await context.abort(code, "the engine is gone")
@@ -306,9 +307,10 @@ def failing(code: grpc.StatusCode, *, num_tokens: int = 0):  # type: ignore[no-u
     return act
 
 
-async def refusing_its_prompt(replica, request, context):  # type: ignore[no-untyped-def] # noqa: ANN001
-    from niyama_runtime import status
-
-    violation = status.FieldViolation("request.prompt", "has 5000 tokens: at most 4095 leave room for an answer")
+async def refusing_its_prompt(
+    replica: ScriptedReplica, request: replica_pb2.ReplicaGenerateRequest, context: Context
+) -> AsyncIterator[Event]:
+    violation = FieldViolation("request.prompt", "has 5000 tokens: at most 4095 leave room for an answer")
+    if not request.request.prompt:
+        yield accepted(replica, request)
     await status.abort(context, status.invalid_argument(violation))
-    yield
