@@ -41,6 +41,10 @@ class ClosedLoopRun:
         """Completed requests per second."""
         return self.num_completed / self.seconds
 
+    def joined(self, later: "ClosedLoopRun") -> "ClosedLoopRun":
+        """Return this run and one that followed on it as one."""
+        return ClosedLoopRun(self.concurrency, self.seconds + later.seconds, self.num_completed + later.num_completed)
+
 
 @dataclass(frozen=True, slots=True)
 class Saturation:
@@ -79,12 +83,14 @@ async def saturation_throughput(
     requests: Sequence[WorkloadRequest],
     *,
     step_seconds: float,
+    confirm_seconds: float = 0.0,
     first: int = 8,
     settings: LoadSettings | None = None,
 ) -> Saturation:
     """Double the number of open requests until that no longer gains 5 %, and return the throughput there.
 
-    Each step takes `step_seconds` to settle and as long again to be measured.
+    Each step takes `step_seconds` to settle and as long again to be measured; the last one is measured for
+    `confirm_seconds` more, because it is the one that is quoted.
     """
     runs: list[ClosedLoopRun] = []
     async with load_generator(address, settings=settings) as generator, asyncio.TaskGroup() as group:
@@ -93,6 +99,8 @@ async def saturation_throughput(
             loop.grow(group, first * 2 ** len(runs))
             await asyncio.sleep(step_seconds)
             runs.append(await loop.measure(step_seconds))
+        if confirm_seconds > 0:
+            runs[-1] = runs[-1].joined(await loop.measure(confirm_seconds))
         loop.stop()
     best = max(runs, key=lambda run: run.throughput)
     return Saturation(best.throughput, best.concurrency, tuple(runs))

@@ -1,0 +1,78 @@
+"""Every command of the README runs, in its order, as it stands there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Run elsewhere: `.ci/run` is `make test`, and tests/cli/test_demo.py is `make demo`.
+MAKE_TARGETS = {"make demo", "make test", "make install", "make bench"}
+
+
+def blocks(language: str) -> list[str]:
+    return [text for found, text in BLOCK.findall(README) if found == language]
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+
+
+def run(command: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, f"{command} failed:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A shell with the commands on its path and a state of its own."""
+    found = dict(os.environ, XDG_STATE_HOME=str(tmp_path), PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    found.pop("NIYAMA_ADDRESS", None)
+    yield found
+    subprocess.run(["niyama", "down"], cwd=ROOT, env=found, capture_output=True, check=False)
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = [command for command in commands() if command.startswith("make ")]
+    assert set(targets) <= MAKE_TARGETS
+    for target in re.findall(r"`?make ([a-z-]+)", README):
+        assert f"\n{target}:" in makefile, target
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_runs_in_its_order(environment: dict[str, str]) -> None:
+    told: dict[str, str] = {}
+    for command in commands():
+        if command in MAKE_TARGETS:
+            continue
+        told[command] = run(["bash", "-ec", command], environment)
+        if "--detach" in command:
+            told["python"] = run([sys.executable, "-c", blocks("python")[0]], environment)
+    generated = next(text for command, text in told.items() if "--class chat" in command)
+    assert "chat" in generated
+    assert "kept" in generated
+    assert "kept: True" in told["python"]
+
+
+def test_the_manifest_of_the_readme_is_valid(tmp_path: Path, environment: dict[str, str]) -> None:
+    manifest = tmp_path / "cluster.yaml"
+    manifest.write_text(blocks("yaml")[0])
+    niyama = shutil.which("niyama", path=environment["PATH"])
+    assert niyama is not None
+    run([niyama, "validate", "-f", str(manifest)], environment)
+
+
+def test_every_page_that_the_readme_points_to_exists() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert not missing
