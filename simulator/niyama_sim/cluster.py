@@ -18,9 +18,14 @@ from niyama_sim.journey import Journey
 from niyama_sim.replica import SimulatedReplica
 from niyama_sim.settings import SimulationSettings
 
-__all__ = ["Simulation", "SimulationResult", "simulate"]
+__all__ = ["Simulation", "SimulationError", "SimulationResult", "simulate"]
 
 PlanSink = Callable[[str, Iteration], None]
+OutcomeSink = Callable[[RequestOutcome], None]
+
+
+class SimulationError(ValueError):
+    """A workload cannot be run on this cluster; the message names the request at fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,11 @@ class SimulationResult:
 
 
 def simulate(
-    settings: SimulationSettings, workload: Sequence[WorkloadRequest], *, on_plan: PlanSink | None = None
+    settings: SimulationSettings,
+    workload: Sequence[WorkloadRequest],
+    *,
+    on_plan: PlanSink | None = None,
+    on_outcome: OutcomeSink | None = None,
 ) -> SimulationResult:
     """Run a workload through a cluster until every answer has ended.
 
@@ -47,8 +56,13 @@ def simulate(
         settings: the cluster.
         workload: requests in the order of arrival.
         on_plan: told of every iteration, with the replica's name.
+        on_outcome: told of every request that has ended.
+
+    Raises:
+        SimulationError: the workload is out of order, names a request twice, or has a prompt that no replica can hold.
+        ValueError: the cluster names a policy that there is not.
     """
-    return Simulation(settings, on_plan=on_plan).run(workload)
+    return Simulation(settings, on_plan=on_plan, on_outcome=on_outcome).run(workload)
 
 
 class Simulation:
@@ -57,12 +71,20 @@ class Simulation:
     Args:
         settings: the cluster.
         on_plan: told of every iteration, with the replica's name.
+        on_outcome: told of every request that has ended.
     """
 
-    def __init__(self, settings: SimulationSettings, *, on_plan: PlanSink | None = None) -> None:
+    def __init__(
+        self,
+        settings: SimulationSettings,
+        *,
+        on_plan: PlanSink | None = None,
+        on_outcome: OutcomeSink | None = None,
+    ) -> None:
         """Set up idle replicas."""
         self._settings = settings
         self._on_plan = on_plan
+        self._on_outcome = on_outcome
         self._placement = build_placement(settings.placement, settings.classes)
         self._lengths = OutputLengthHistory()
         self._replicas = [SimulatedReplica(index, settings) for index in range(settings.num_replicas)]
@@ -74,12 +96,18 @@ class Simulation:
         self._now = 0.0
 
     def run(self, workload: Sequence[WorkloadRequest]) -> SimulationResult:
-        """Run the workload until every answer has ended."""
+        """Run the workload until every answer has ended.
+
+        Raises:
+            SimulationError: the workload is not one that this cluster can run.
+        """
+        _check(workload, self._settings)
         for asked in workload:
             self._run_until(asked.arrival)
             self._arrive(asked)
         self._run_until(float("inf"))
-        self._outcomes.update((request_id, journey.outcome()) for request_id, journey in self._journeys.items())
+        for journey in self._journeys.values():
+            self._end(journey.outcome())
         outcomes = tuple(self._outcomes[asked.request_id] for asked in workload)
         return SimulationResult(outcomes, tuple(replica.engine.counts for replica in self._replicas), self._now)
 
@@ -96,15 +124,17 @@ class Simulation:
         journey = Journey(asked)
         placed = place(self._placement_request(journey), candidates, policy=self._placement)
         if isinstance(placed, Refusal):
-            self._outcomes[asked.request_id] = journey.rejected()
+            self._end(journey.rejected())
             return
         self._journeys[asked.request_id] = journey
         self._send(journey, self._by_name[placed.replica])
 
     def _send(self, journey: Journey, replica: SimulatedReplica) -> None:
         journey.arrive(replica.name)
-        replica.expect(journey.asked.num_prompt_tokens)
-        replica.engine.admit(journey.request(self._settings.max_output_tokens), journey.asked.num_output_tokens)
+        asked = journey.asked
+        replica.expect(asked.num_prompt_tokens)
+        cap = self._settings.output_cap(asked.num_prompt_tokens)
+        replica.engine.admit(journey.request(cap), asked.num_output_tokens)
         if replica.engine.running is None:
             self._begin_iteration(replica)
 
@@ -132,7 +162,12 @@ class Simulation:
         journey = self._journeys.pop(request_id)
         journey.is_done = True
         self._lengths.record(journey.asked.app, len(journey.emitted))
-        self._outcomes[request_id] = journey.outcome()
+        self._end(journey.outcome())
+
+    def _end(self, outcome: RequestOutcome) -> None:
+        self._outcomes[outcome.request_id] = outcome
+        if self._on_outcome is not None:
+            self._on_outcome(outcome)
 
     def _relegated(self, journey: Journey, replica: SimulatedReplica) -> None:
         """Move a relegated request to where it would still be on time, if there is such a place."""
@@ -154,3 +189,23 @@ class Simulation:
             expected_output_tokens=self._lengths.expected(asked.app, self._settings.max_output_tokens),
             elapsed=self._now - asked.arrival,
         )
+
+
+def _check(workload: Sequence[WorkloadRequest], settings: SimulationSettings) -> None:
+    """Refuse a workload that would go wrong in the middle.
+
+    Raises:
+        SimulationError: it is out of order, names a request twice, or has a prompt that no replica can hold.
+    """
+    seen: set[str] = set()
+    before = 0.0
+    for asked in workload:
+        if not asked.arrival >= before:
+            raise SimulationError(f"request {asked.request_id!r} arrives before the one ahead of it: sort by arrival")
+        if asked.request_id in seen:
+            raise SimulationError(f"request {asked.request_id!r} is there twice: ids must be unique")
+        if settings.output_cap(asked.num_prompt_tokens) < 1:
+            tokens = f"{asked.num_prompt_tokens} prompt tokens"
+            raise SimulationError(f"request {asked.request_id!r} has {tokens}: more than a replica's context holds")
+        seen.add(asked.request_id)
+        before = asked.arrival

@@ -17,9 +17,19 @@ __all__ = ["EngineCounts", "Iteration", "SimulatedEngine"]
 
 @dataclass(slots=True)
 class EngineCounts:
-    """What an engine has done: iterations, seconds in them, and tokens."""
+    """What an engine has done.
+
+    Attributes:
+        num_iterations: iterations that ended.
+        num_prefill_iterations: those of them that computed prompts.
+        busy_seconds: in iterations.
+        prefill_tokens: computed of prompts, those computed again and those computed in vain included.
+        decode_tokens: likewise, of answers.
+        num_preempted: how often a request lost its KV.
+    """
 
     num_iterations: int = 0
+    num_prefill_iterations: int = 0
     busy_seconds: float = 0.0
     prefill_tokens: int = 0
     decode_tokens: int = 0
@@ -28,11 +38,16 @@ class EngineCounts:
 
 @dataclass(frozen=True, slots=True)
 class Iteration:
-    """An iteration that runs: what was planned, and the instants it begins and ends."""
+    """An iteration that runs: what was planned, the instant it begins, and the seconds that it takes."""
 
     plan: IterationPlan
     begins: float
-    ends: float
+    seconds: float
+
+    @property
+    def ends(self) -> float:
+        """The instant at which it is complete."""
+        return self.begins + self.seconds
 
 
 @dataclass(slots=True)
@@ -71,9 +86,9 @@ class SimulatedEngine:
         return self._kv_used
 
     def admit(self, request: Request, num_output_tokens: int) -> None:
-        """Take a request on, whose answer will have so many tokens."""
+        """Take a request on, whose answer will have so many tokens, or as many as the request's cap allows."""
         self.planner.admit(request)
-        self._answers[request.request_id] = _Answer(num_output_tokens)
+        self._answers[request.request_id] = _Answer(min(num_output_tokens, request.max_output_tokens))
 
     def abort(self, request_id: str) -> None:
         """Let go of a request and free its KV."""
@@ -82,13 +97,15 @@ class SimulatedEngine:
 
     def begin(self, now: float) -> Iteration | None:
         """Plan and start an iteration; None when there is nothing to run. The engine must be free."""
+        if not self._answers:
+            return None
         plan = self.planner.plan(now, self.kv_capacity_tokens - self._kv_used)
         for request_id in plan.preempted:
             self._free(request_id)
             self.counts.num_preempted += 1
         if plan.is_empty:
             return None
-        self.running = Iteration(plan, now, now + self.law.iteration_time(plan.shape) * self.noise())
+        self.running = Iteration(plan, now, self.law.iteration_time(plan.shape) * self.noise())
         return self.running
 
     def end(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -97,14 +114,14 @@ class SimulatedEngine:
         if iteration is None:
             raise RuntimeError("no iteration runs: begin one first")
         self.running = None
-        executed = iteration.plan.executed(iteration.ends - iteration.begins)
+        executed = iteration.plan.executed(iteration.seconds)
         emitted = self.planner.record(executed, iteration.ends)
         self._hold(executed)
         finished = tuple(request_id for request_id in emitted if self._emit(request_id))
         for request_id in finished:
             self.planner.finish(request_id)
             self._forget(request_id)
-        self._count(executed)
+        self._count(iteration)
         return emitted, finished
 
     def _hold(self, executed: ExecutedIteration) -> None:
@@ -136,8 +153,10 @@ class SimulatedEngine:
             self._free(request_id)
             del self._answers[request_id]
 
-    def _count(self, executed: ExecutedIteration) -> None:
-        self.counts.num_iterations += 1
-        self.counts.busy_seconds += executed.seconds
-        self.counts.decode_tokens += len(executed.decodes)
-        self.counts.prefill_tokens += sum(chunk.num_tokens for chunk in executed.chunks)
+    def _count(self, iteration: Iteration) -> None:
+        counts, shape = self.counts, iteration.plan.shape
+        counts.num_iterations += 1
+        counts.num_prefill_iterations += shape.prefill_tokens > 0
+        counts.busy_seconds += iteration.seconds
+        counts.prefill_tokens += shape.prefill_tokens
+        counts.decode_tokens += shape.num_decodes

@@ -31,14 +31,14 @@ class Journey:
     is_done: bool = False
 
     def request(self, max_output_tokens: int) -> Request:
-        """Return the request as a planner may know it: with the cap, without the truth."""
+        """Return the request as a planner may know it: with the cap on its answer, without the answer's length."""
         asked = self.asked
         return Request(
             request_id=asked.request_id,
             promise=asked.promise,
             arrival=asked.arrival,
             num_prompt_tokens=asked.num_prompt_tokens,
-            max_output_tokens=max(max_output_tokens, asked.num_output_tokens),
+            max_output_tokens=max_output_tokens,
             app=asked.app,
         )
 

@@ -3,13 +3,25 @@
 from niyama_core.load import ReplicaLoad
 from niyama_core.placement import Candidate
 from niyama_core.planner import IterationPlanner
-from niyama_core.policies import build_policy
+from niyama_core.policies import SchedulerSettings, build_policy
+from niyama_core.profiles import LatencyProfile
 
 from niyama_sim.engine import SimulatedEngine
 from niyama_sim.noise import lognormal_noise
 from niyama_sim.settings import SimulationSettings
 
-__all__ = ["SimulatedReplica"]
+__all__ = ["SimulatedReplica", "build_planner"]
+
+
+def build_planner(scheduler: SchedulerSettings, profile: LatencyProfile, *, speed: float = 1.0) -> IterationPlanner:
+    """Return the planner of a replica `speed` times as fast as its profile, idle.
+
+    Raises:
+        ValueError: there is no policy of that name.
+    """
+    predictor = profile.at_speed(speed).predictor
+    policy = build_policy(scheduler, predictor).at_speed(speed)
+    return IterationPlanner(policy, predictor, max_num_seqs=scheduler.max_num_seqs)
 
 
 class SimulatedReplica:
@@ -22,9 +34,8 @@ class SimulatedReplica:
 
     def __init__(self, index: int, settings: SimulationSettings) -> None:
         """Start idle."""
-        profile, scheduler = settings.profile, settings.scheduler
-        policy = build_policy(scheduler, profile.predictor)
-        planner = IterationPlanner(policy, profile.predictor, max_num_seqs=scheduler.max_num_seqs)
+        profile = settings.profile.at_speed(settings.speed)
+        planner = build_planner(settings.scheduler, settings.profile, speed=settings.speed)
         noise = lognormal_noise(settings.noise, seed=settings.seed * 1_000_003 + index)
         self.name = f"replica-{index}"
         self.engine = SimulatedEngine(planner, profile.law, profile.kv_capacity_tokens, noise)

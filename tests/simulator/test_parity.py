@@ -1,0 +1,145 @@
+"""The simulator and the engine of production plan the same, iteration by iteration, to the last bit of every float.
+
+Plans, instants, room in the KV cache and seconds are compared by equality: a difference in rounding would tip a plan
+sooner or later.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from niyama_core.policies import POLICIES, SchedulerSettings
+from niyama_core.request import Request
+from niyama_eval.workloads import WorkloadRequest
+from niyama_sim.cluster import simulate
+
+from tests.builders import A100, SteadyLaw
+from tests.simulator.clusters import CHAT, HURRIED, JOB, NIGHTLY, Watch, a_cluster, a_profile, mixed, poisson
+from tests.simulator.event_list import Abort, Admit, Body, Event, Ran, through_paced_engine, through_simulator
+
+OVERLOAD_QPS = 8.0
+EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
+
+
+def admit(asked: WorkloadRequest) -> Admit:
+    """Return the arrival of a request as an agent is told of it."""
+    request = Request(
+        request_id=asked.request_id,
+        promise=asked.promise,
+        arrival=asked.arrival,
+        num_prompt_tokens=asked.num_prompt_tokens,
+        max_output_tokens=4096,
+        app=asked.app,
+    )
+    return Admit(asked.arrival, request, asked.num_output_tokens)
+
+
+def with_aborts(admissions: Sequence[Admit], *, seed: int = 0) -> list[Event]:
+    """Return the arrivals, every fifth of them given up a little later, begun or not."""
+    rng = random.Random(seed)
+    aborts = [Abort(a.at + rng.expovariate(0.5), a.request.request_id) for a in admissions[::5]]
+    return sorted([*admissions, *aborts], key=lambda event: event.at)
+
+
+def ran_alike(body: Body, events: Sequence[Event]) -> list[Ran]:
+    """Return what was run, the same in both bodies."""
+    simulated, paced = through_simulator(body, events), through_paced_engine(body, events)
+    for index, (in_simulation, in_production) in enumerate(zip(simulated, paced, strict=False)):
+        assert in_simulation == in_production, f"iteration {index}"
+    assert len(simulated) == len(paced)
+    return simulated
+
+
+@EVERY_POLICY
+def test_mixed_traffic_in_overload_is_planned_alike(policy: str) -> None:
+    ran = ran_alike(Body(scheduler=SchedulerSettings(policy)), list(map(admit, mixed(120, qps=OVERLOAD_QPS))))
+    relegates = policy in {"niyama", "qoserve"}
+    assert any(iteration.plan.relegated for iteration in ran) == relegates
+
+
+@EVERY_POLICY
+def test_the_same_seed_brings_the_same_noise(policy: str) -> None:
+    body = Body(scheduler=SchedulerSettings(policy), noise=0.05, seed=7)
+    events = list(map(admit, mixed(60, qps=OVERLOAD_QPS)))
+    ran = ran_alike(body, events)
+    assert [iteration.seconds for iteration in ran] != [
+        iteration.seconds for iteration in through_simulator(replace(body, seed=8), events)
+    ]
+
+
+@EVERY_POLICY
+def test_requests_that_are_given_up_leave_no_difference(policy: str) -> None:
+    body = Body(scheduler=SchedulerSettings(policy), noise=0.05)
+    ran_alike(body, with_aborts(list(map(admit, mixed(100, qps=OVERLOAD_QPS)))))
+
+
+@EVERY_POLICY
+def test_a_short_kv_cache_makes_no_difference(policy: str) -> None:
+    # Answers are longer than is expected while none has ended, so more begin than will fit to their end.
+    profile = replace(A100, kv_capacity_tokens=1500)
+    body = Body(scheduler=SchedulerSettings(policy, max_num_seqs=12), profile=profile, noise=0.05)
+    traffic = poisson(
+        40, qps=4.0, size=lambda rng: (rng.randint(20, 200), rng.randint(250, 500), rng.choice([CHAT, JOB]))
+    )
+    ran = ran_alike(body, with_aborts(list(map(admit, traffic))))
+    assert any(iteration.plan.preempted for iteration in ran)
+
+
+def test_a_faster_machine_makes_no_difference() -> None:
+    ran_alike(Body(speed=3.0, noise=0.05), list(map(admit, mixed(120, qps=3 * OVERLOAD_QPS))))
+
+
+@EVERY_POLICY
+def test_a_cluster_of_one_plans_as_its_engine_would(policy: str) -> None:
+    traffic = mixed(120, qps=OVERLOAD_QPS)
+    watch = Watch()
+    simulate(a_cluster(policy, noise=0.05), traffic, on_plan=watch)
+    paced = through_paced_engine(Body(scheduler=SchedulerSettings(policy), noise=0.05), list(map(admit, traffic)))
+    assert [(i.begins, i.plan, i.seconds) for i in watch.of()] == [(r.now, r.plan, r.seconds) for r in paced]
+
+
+def test_an_arrival_at_the_end_of_an_iteration_is_in_the_next() -> None:
+    body = Body(profile=a_profile(SteadyLaw(seconds=0.25, seconds_per_token=0.0)))
+    first, second = (
+        Admit(at, Request(name, CHAT, at, num_prompt_tokens=100, max_output_tokens=100), num_output_tokens=3)
+        for name, at in (("first", 1.0), ("second", 1.25))
+    )
+    ran = ran_alike(body, [first, second])
+    assert [len(iteration.plan.decodes) for iteration in ran] == [0, 1, 2, 1]
+
+
+# Instants on a coarse grid, and iterations as long as its step, so that things happen at once.
+_INSTANTS = st.integers(1, 16).map(lambda step: step / 8)
+_LAWS = st.sampled_from([SteadyLaw(0.125, 0.0), SteadyLaw(0.01, 0.0005), A100.law])
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> Body:
+    scheduler = SchedulerSettings(
+        draw(st.sampled_from(list(POLICIES))),
+        token_budget=draw(st.sampled_from([64, 256])),
+        max_num_seqs=draw(st.sampled_from([1, 3, 1000])),
+    )
+    profile = a_profile(draw(_LAWS), kv_tokens=draw(st.sampled_from([800, 2000, 100_000])))
+    return Body(scheduler=scheduler, profile=profile, noise=draw(st.sampled_from([0.0, 0.2])), seed=draw(st.integers()))
+
+
+@st.composite
+def event_lists(draw: st.DrawFn) -> list[Event]:
+    events: list[Event] = []
+    for index in range(draw(st.integers(1, 10))):
+        at = draw(_INSTANTS)
+        promise = draw(st.sampled_from([CHAT, HURRIED, JOB, NIGHTLY]))
+        request = Request(f"r{index}", promise, at, draw(st.integers(1, 500)), 300, relegated=draw(st.booleans()))
+        events.append(Admit(at, request, draw(st.integers(1, 300))))
+        if draw(st.booleans()):
+            events.append(Abort(draw(_INSTANTS), f"r{draw(st.integers(0, index))}"))
+    return sorted(events, key=lambda event: event.at)
+
+
+@given(bodies(), event_lists())
+def test_whatever_happens_is_planned_alike(body: Body, events: list[Event]) -> None:
+    ran_alike(body, events)
