@@ -37,12 +37,14 @@ class LoadSettings:
             Otherwise those lengths are the most that is asked for.
         max_tokens: what a replayed request says of its answer's length; 0 is the cluster's default.
         bytes_per_token: what the cluster says of its tokenizer: prompts are text of that many bytes a token.
+        says_importance: whether requests say how important they are; otherwise their class does.
         patience: seconds after the last arrival after which what is still open is given up; None waits for ever.
     """
 
     replay: bool = False
     max_tokens: int = 0
     bytes_per_token: float = 4.0
+    says_importance: bool = True
     patience: float | None = None
 
 
@@ -179,13 +181,14 @@ class LoadGenerator:
 
     def _message(self, request: WorkloadRequest) -> generation_pb2.GenerateRequest:
         replay, promise = self._settings.replay, request.promise
+        importance = importance_to_wire(promise.importance) if self._settings.says_importance else None
         return generation_pb2.GenerateRequest(
             request_id=request.request_id,
             prompt=self._text.prompt(request.request_id, request.num_prompt_tokens),
             max_tokens=self._settings.max_tokens if replay else request.num_output_tokens,
             replay_output_tokens=request.num_output_tokens if replay else 0,
             app=request.app,
-            qos=qos_pb2.Qos(qos_class=promise.qos_class, importance=importance_to_wire(promise.importance)),
+            qos=qos_pb2.Qos(qos_class=promise.qos_class, importance=importance),
         )
 
 

@@ -86,7 +86,8 @@ def _show(status: ClusterStatus, *, as_json: bool, indent: int | None = 2) -> No
     if as_json:
         print_json(_document(status), indent=indent)
     else:
-        Console().print(status_view(status))
+        # A pipe has no width of its own.
+        Console(width=None if sys.stdout.isatty() else 120).print(status_view(status))
 
 
 def _document(status: ClusterStatus) -> dict[str, object]:

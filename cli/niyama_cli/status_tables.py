@@ -20,19 +20,28 @@ def status_view(status: ClusterStatus) -> RenderableType:
 
 
 def _heading(status: ClusterStatus) -> Text:
+    engines = (
+        ", ".join(sorted({replica.load.engine for replica in status.replicas if replica.load.engine})) or "unknown"
+    )
     text = Text.assemble(
         (status.cluster or "cluster", "bold"),
-        f" · router {status.router} · placement {status.placement} · policy {status.policy} · load board ",
+        f" · policy {status.policy} · engine {engines}\nrouter {status.router} · placement {status.placement}",
+        " · load board ",
     )
     style = "green" if status.load_board is LoadBoardState.CONNECTED else "bold red"
     return text.append(status.load_board.value, style)
 
 
 def _class_table(status: ClusterStatus) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption="load: queued / decoding / relegated")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        caption="load: queued / decoding / relegated; late: tokens after their deadline",
+    )
     table.caption_justify = "left"
-    table.add_column("class", no_wrap=True)
-    for label in ("load", "requests", "on time", "late tokens", "moved", "rejected", "failed"):
+    table.add_column("class", overflow="fold")
+    for label in ("load", "requests", "on time", "late", "moved", "rejected", "failed"):
         table.add_column(label, justify="right", no_wrap=True)
     for row in status.classes:
         table.add_row(*_class_cells(row, _class_load(status.replicas, row.qos_class)))
@@ -65,10 +74,10 @@ def _class_load(replicas: Iterable[ReplicaStatus], name: str) -> ClassLoad:
 
 
 def _replica_table(replicas: Sequence[ReplicaStatus]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for label in ("replica", "state", "engine"):
-        table.add_column(label, no_wrap=True)
-    for label in ("open", "to prefill", "iteration", "slack", "KV used", "last report"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("replica", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    for label in ("open", "to prefill", "iteration", "slack", "KV used", "reported"):
         table.add_column(label, justify="right", no_wrap=True)
     for replica in replicas:
         table.add_row(*_replica_cells(replica))
@@ -82,7 +91,6 @@ def _replica_cells(replica: ReplicaStatus) -> list[str | Text]:
     return [
         load.replica,
         _state(replica),
-        load.engine,
         f"{replica.num_open:,}",
         f"{queued:,}",
         format_duration(load.iteration_seconds),

@@ -1,0 +1,153 @@
+"""What `niyama bench` does between its options and its figures: ask the cluster what it is, then send the load."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from niyama_client import ClusterStatus, Description
+from niyama_client.connection import Target
+from niyama_core.slo import QosClasses
+from niyama_eval.outcomes import RequestOutcome
+from niyama_eval.settings import WorkloadSettings
+from niyama_eval.workloads import WorkloadRequest, generate
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from niyama_cli.bench_classes import choose_classes, with_learnt_promises
+from niyama_cli.errors import CommandError
+from niyama_cli.load_generator import LoadMeter, LoadSettings, run_workload
+from niyama_cli.router_client import router_client
+
+__all__ = ["BenchResult", "BenchSettings", "run_bench"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchSettings:
+    """One load.
+
+    Attributes:
+        workload: what is sent, but for the shares of the classes and the cluster's context.
+        classes: `name` or `name:weight`; empty for all classes of the manifest, or else of the cluster.
+        declared: the classes of a manifest.
+        mix: weights in the order of the classes.
+        seed: of everything that is drawn.
+        replay: whether answers shall have the lengths of the workload.
+        patience: seconds after the last arrival after which what is still open is given up.
+    """
+
+    workload: WorkloadSettings
+    classes: tuple[str, ...] = ()
+    declared: QosClasses | None = None
+    mix: str | None = None
+    seed: int = 1
+    replay: bool = False
+    patience: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchResult:
+    """What came of a load.
+
+    Attributes:
+        status: the cluster before it.
+        description: what the cluster serves.
+        class_names: the classes that were asked for.
+        outcomes: of each request, in the order of arrival.
+        meter: how well the generator kept up, and why requests failed.
+    """
+
+    status: ClusterStatus
+    description: Description
+    class_names: tuple[str, ...]
+    outcomes: Sequence[RequestOutcome]
+    meter: LoadMeter = field(default_factory=LoadMeter)
+
+    @property
+    def policy(self) -> str:
+        """Name of the cluster's scheduling policy, under which its figures are kept."""
+        return self.status.policy or self.description.policy or "cluster"
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what the figures depend on of the cluster and of this machine."""
+        return {
+            "cluster": self.status.cluster,
+            "placement": self.status.placement,
+            "model": self.description.model,
+            "engine": self.description.engine,
+            "profile": self.description.profile,
+            "replicas": len(self.status.replicas),
+            "server_version": self.description.version,
+            "largest_send_lag_s": round(self.meter.largest_lag, 4),
+            "reasons": dict(self.meter.failures),
+        }
+
+
+async def run_bench(target: Target, settings: BenchSettings, *, console: Console) -> BenchResult:
+    """Send the load and return what came of it; progress is shown on `console`.
+
+    Raises:
+        NiyamaError: the router does not say what it is.
+        CommandError: the load does not fit the cluster.
+        WorkloadError, TraceError: the load cannot be made.
+    """
+    async with router_client(target) as client:
+        status, description = await client.status(), await client.describe()
+    if settings.replay and not description.replay:
+        raise CommandError("the cluster was not started for replay: start it with `niyama up --replay`")
+    requests, class_names = _requests(settings, status, description)
+    meter = LoadMeter()
+    with _Bar(console, len(requests), meter) as bar:
+        outcomes = await run_workload(
+            target, requests, settings=_load(settings, description), on_outcome=bar.count, meter=meter
+        )
+    return BenchResult(
+        status=status,
+        description=description,
+        class_names=class_names,
+        outcomes=with_learnt_promises(outcomes),
+        meter=meter,
+    )
+
+
+def _requests(
+    settings: BenchSettings, status: ClusterStatus, description: Description
+) -> tuple[Sequence[WorkloadRequest], tuple[str, ...]]:
+    served = [row.qos_class for row in status.classes]
+    shares = choose_classes(settings.classes, declared=settings.declared, served=served, mix=settings.mix)
+    workload = replace(settings.workload, mix=shares.mix, context_tokens=description.context_tokens or None)
+    requests = generate(workload, shares.classes, rng=np.random.default_rng(settings.seed))
+    if not requests:
+        raise CommandError("no request arrives in that time: ask for a longer duration, or a higher rate")
+    return requests, tuple(shares.classes.by_name)
+
+
+def _load(settings: BenchSettings, description: Description) -> LoadSettings:
+    return LoadSettings(
+        replay=settings.replay,
+        max_tokens=description.max_output_tokens,
+        bytes_per_token=description.bytes_per_token or 4.0,
+        says_importance=settings.workload.low_importance is not None,
+        patience=settings.patience,
+    )
+
+
+class _Bar:
+    """A progress bar of requests that have ended, with how many are open."""
+
+    def __init__(self, console: Console, num_requests: int, meter: LoadMeter) -> None:
+        self._meter = meter
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        self._progress = Progress(*columns, TextColumn("{task.fields[now]}"), console=console)
+        self._task = self._progress.add_task("requests", total=num_requests, now="")
+
+    def __enter__(self) -> "_Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def count(self, _: RequestOutcome) -> None:
+        """Show that one more request has ended."""
+        now = f"{self._meter.num_open} open, {self._meter.num_tokens:,} tokens"
+        self._progress.update(self._task, advance=1, now=now)
