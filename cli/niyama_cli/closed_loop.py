@@ -51,14 +51,23 @@ class Saturation:
     """Where a cluster's throughput stops rising.
 
     Attributes:
-        throughput: completed requests per second, the most of all runs.
-        concurrency: requests that were open then.
-        runs: each concurrency that was tried, in order.
+        runs: each concurrency that was tried, in order; the last gained next to nothing.
     """
 
-    throughput: float
-    concurrency: int
     runs: tuple[ClosedLoopRun, ...]
+
+    @property
+    def throughput(self) -> float:
+        """Completed requests per second of the last run: the one that was measured longest.
+
+        The best of all runs would be the luckiest.
+        """
+        return self.runs[-1].throughput
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that were open then."""
+        return self.runs[-1].concurrency
 
 
 async def closed_loop(
@@ -102,8 +111,7 @@ async def saturation_throughput(
         if confirm_seconds > 0:
             runs[-1] = runs[-1].joined(await loop.measure(confirm_seconds))
         loop.stop()
-    best = max(runs, key=lambda run: run.throughput)
-    return Saturation(best.throughput, best.concurrency, tuple(runs))
+    return Saturation(tuple(runs))
 
 
 def _has_stopped_rising(runs: Sequence[ClosedLoopRun]) -> bool:

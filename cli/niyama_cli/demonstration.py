@@ -28,7 +28,7 @@ BASELINE = "sarathi-fcfs"
 OURS = "niyama"
 
 _CLOSED_LOOP_REQUESTS = 2000
-_STEP_SECONDS, _CONFIRM_SECONDS, _FIRST_CONCURRENCY = 3.0, 8.0, 32
+_STEP_SECONDS, _CONFIRM_SECONDS, _FIRST_CONCURRENCY = 2.5, 8.0, 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

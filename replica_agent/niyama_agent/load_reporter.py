@@ -78,7 +78,9 @@ class LoadReporter:
             with contextlib.suppress(RedisUnavailableError):
                 await self._publish(load)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _PERIOD_SECONDS)
+                # Not `wait_for`: in Python 3.11 it swallows a cancellation that comes with the wake-up, as in a drain.
+                async with asyncio.timeout(_PERIOD_SECONDS):
+                    await self._wake.wait()
             self._wake.clear()
 
     async def leave(self) -> None:
