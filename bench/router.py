@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -45,7 +46,8 @@ class Contender:
         pid: of its process.
         streams: streams a second, by round.
         messages: messages a second, by round.
-        cpu: CPU microseconds of its process a message, by round.
+        stream_cpu: CPU microseconds of its process a short stream, by round.
+        message_cpu: the same a message of long streams.
         ttft: seconds to the first token, by request.
     """
 
@@ -54,8 +56,18 @@ class Contender:
     pid: int
     streams: list[float] = field(default_factory=list)
     messages: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
+    stream_cpu: list[float] = field(default_factory=list)
+    message_cpu: list[float] = field(default_factory=list)
     ttft: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """What went through in so many seconds."""
+
+    num_streams: int
+    num_messages: int
+    seconds: float
 
 
 class Load:
@@ -87,8 +99,8 @@ class Load:
             pass
         return seconds
 
-    async def many(self, num_tokens: int, seconds: float) -> tuple[float, float]:
-        """Keep `CONCURRENCY` streams open for so long; return streams and messages a second."""
+    async def many(self, num_tokens: int, seconds: float) -> "Throughput":
+        """Keep `CONCURRENCY` streams open for so long."""
         counts: list[int] = []
         began = time.perf_counter()
 
@@ -97,8 +109,7 @@ class Load:
                 counts.append(await self.stream(num_tokens))
 
         await asyncio.gather(*(keep_going() for _ in range(CONCURRENCY)))
-        elapsed = time.perf_counter() - began
-        return len(counts) / elapsed, sum(counts) / elapsed
+        return Throughput(len(counts), sum(counts), time.perf_counter() - began)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -161,21 +172,22 @@ async def stage() -> AsyncIterator[tuple[str, list[Contender]]]:
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def measure(contender: Contender, seconds: float) -> None:
     """Add one round of throughput."""
     load = Load(contender.address)
     await load.many(SHORT, 0.1)
-    streams, _ = await load.many(SHORT, seconds)
-    before = cpu_seconds(contender.pid)
-    began = time.perf_counter()
-    _, messages = await load.many(LONG, seconds)
-    num_messages = messages * (time.perf_counter() - began)
-    contender.streams.append(streams)
-    contender.messages.append(messages)
-    contender.cpu.append((cpu_seconds(contender.pid) - before) / num_messages * 1e6)
+    cpu = [cpu_seconds(contender.pid)]
+    short = await load.many(SHORT, seconds)
+    cpu.append(cpu_seconds(contender.pid))
+    long = await load.many(LONG, seconds)
+    cpu.append(cpu_seconds(contender.pid))
+    contender.streams.append(short.num_streams / short.seconds)
+    contender.messages.append(long.num_messages / long.seconds)
+    contender.stream_cpu.append((cpu[1] - cpu[0]) / short.num_streams * 1e6)
+    contender.message_cpu.append((cpu[2] - cpu[1]) / long.num_messages * 1e6)
     await load.close()
 
 
@@ -220,7 +232,8 @@ def _summary(contender: Contender, own_ttft: Sequence[float]) -> dict[str, float
     return {
         "streams_per_s": statistics.median(contender.streams),
         "messages_per_s": statistics.median(contender.messages),
-        "cpu_us_per_message": statistics.median(contender.cpu),
+        "cpu_us_per_stream": statistics.median(contender.stream_cpu),
+        "cpu_us_per_message": statistics.median(contender.message_cpu),
         "added_ttft_p50_ms": 1000 * (_percentile(contender.ttft, 50) - _percentile(own_ttft, 50)),
         "added_ttft_p95_ms": 1000 * (_percentile(contender.ttft, 95) - _percentile(own_ttft, 95)),
     }
