@@ -9,11 +9,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from hypothesis import strategies as st
 from niyama_agent.engine import AbortReason, EngineRequest
 from niyama_agent.paced_engine import PacedEngine, PacedSettings
 from niyama_core.journal import IterationRecord
 from niyama_core.plan import IterationPlan
-from niyama_core.policies import SchedulerSettings
+from niyama_core.policies import POLICIES, SchedulerSettings
 from niyama_core.profiles import LatencyProfile
 from niyama_core.request import Request
 from niyama_runtime.clock import VirtualClock
@@ -21,9 +22,20 @@ from niyama_sim.engine import SimulatedEngine
 from niyama_sim.noise import lognormal_noise
 from niyama_sim.replica import build_planner
 
-from tests.builders import A100
+from tests.builders import A100, SteadyLaw
+from tests.simulator.clusters import CHAT, HURRIED, JOB, NIGHTLY, a_profile
 
-__all__ = ["Abort", "Admit", "Body", "Event", "Ran", "through_paced_engine", "through_simulator"]
+__all__ = [
+    "Abort",
+    "Admit",
+    "Body",
+    "Event",
+    "Ran",
+    "bodies",
+    "event_lists",
+    "through_paced_engine",
+    "through_simulator",
+]
 
 _LONGEST_ITERATION = 60.0
 
@@ -67,6 +79,37 @@ class Body:
     speed: float = 1.0
     noise: float = 0.0
     seed: int = 0
+
+
+# Instants on a coarse grid, and iterations as long as its step, so that things happen at once.
+_INSTANTS = st.integers(1, 16).map(lambda step: step / 8)
+_LAWS = st.sampled_from([SteadyLaw(0.125, 0.0), SteadyLaw(0.01, 0.0005), A100.law])
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> Body:
+    """Draw a small machine."""
+    scheduler = SchedulerSettings(
+        draw(st.sampled_from(list(POLICIES))),
+        token_budget=draw(st.sampled_from([64, 256])),
+        max_num_seqs=draw(st.sampled_from([1, 3, 1000])),
+    )
+    profile = a_profile(draw(_LAWS), kv_tokens=draw(st.sampled_from([800, 2000, 100_000])))
+    return Body(scheduler=scheduler, profile=profile, noise=draw(st.sampled_from([0.0, 0.2])), seed=draw(st.integers()))
+
+
+@st.composite
+def event_lists(draw: st.DrawFn) -> list[Event]:
+    """Draw a few requests, some of them given up, some relegated by the router already."""
+    events: list[Event] = []
+    for index in range(draw(st.integers(1, 10))):
+        at = draw(_INSTANTS)
+        promise = draw(st.sampled_from([CHAT, HURRIED, JOB, NIGHTLY]))
+        request = Request(f"r{index}", promise, at, draw(st.integers(1, 500)), 300, relegated=draw(st.booleans()))
+        events.append(Admit(at, request, draw(st.sampled_from([1, 2, 30, 250]))))
+        if draw(st.booleans()):
+            events.append(Abort(draw(_INSTANTS), f"r{draw(st.integers(0, index))}"))
+    return sorted(events, key=lambda event: event.at)
 
 
 def through_simulator(

@@ -10,15 +10,24 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from niyama_core.policies import POLICIES, SchedulerSettings
 from niyama_core.request import Request
 from niyama_eval.workloads import WorkloadRequest
 from niyama_sim.cluster import simulate
 
 from tests.builders import A100, SteadyLaw
-from tests.simulator.clusters import CHAT, HURRIED, JOB, NIGHTLY, Watch, a_cluster, a_profile, mixed, poisson
-from tests.simulator.event_list import Abort, Admit, Body, Event, Ran, through_paced_engine, through_simulator
+from tests.simulator.clusters import CHAT, JOB, Watch, a_cluster, a_profile, mixed, poisson
+from tests.simulator.event_list import (
+    Abort,
+    Admit,
+    Body,
+    Event,
+    Ran,
+    bodies,
+    event_lists,
+    through_paced_engine,
+    through_simulator,
+)
 
 OVERLOAD_QPS = 8.0
 EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
@@ -109,35 +118,6 @@ def test_an_arrival_at_the_end_of_an_iteration_is_in_the_next() -> None:
     )
     ran = ran_alike(body, [first, second])
     assert [len(iteration.plan.decodes) for iteration in ran] == [0, 1, 2, 1]
-
-
-# Instants on a coarse grid, and iterations as long as its step, so that things happen at once.
-_INSTANTS = st.integers(1, 16).map(lambda step: step / 8)
-_LAWS = st.sampled_from([SteadyLaw(0.125, 0.0), SteadyLaw(0.01, 0.0005), A100.law])
-
-
-@st.composite
-def bodies(draw: st.DrawFn) -> Body:
-    scheduler = SchedulerSettings(
-        draw(st.sampled_from(list(POLICIES))),
-        token_budget=draw(st.sampled_from([64, 256])),
-        max_num_seqs=draw(st.sampled_from([1, 3, 1000])),
-    )
-    profile = a_profile(draw(_LAWS), kv_tokens=draw(st.sampled_from([800, 2000, 100_000])))
-    return Body(scheduler=scheduler, profile=profile, noise=draw(st.sampled_from([0.0, 0.2])), seed=draw(st.integers()))
-
-
-@st.composite
-def event_lists(draw: st.DrawFn) -> list[Event]:
-    events: list[Event] = []
-    for index in range(draw(st.integers(1, 10))):
-        at = draw(_INSTANTS)
-        promise = draw(st.sampled_from([CHAT, HURRIED, JOB, NIGHTLY]))
-        request = Request(f"r{index}", promise, at, draw(st.integers(1, 500)), 300, relegated=draw(st.booleans()))
-        events.append(Admit(at, request, draw(st.integers(1, 300))))
-        if draw(st.booleans()):
-            events.append(Abort(draw(_INSTANTS), f"r{draw(st.integers(0, index))}"))
-    return sorted(events, key=lambda event: event.at)
 
 
 @given(bodies(), event_lists())

@@ -102,7 +102,7 @@ def test_constant_service_waits_as_in_m_d_1() -> None:
     law, rate = SteadyLaw(seconds=1.0, seconds_per_token=0.0), 0.6
     scheduler = SchedulerSettings("sarathi-fcfs", token_budget=100)
     settings = replace(a_cluster(profile=a_profile(law)), scheduler=scheduler)
-    workload = poisson(20_000, qps=rate, size=lambda _: (100, 1, PATIENT))
+    workload = poisson(12_000, qps=rate, size=lambda _: (100, 1, PATIENT))
     outcomes = simulate(settings, workload).outcomes
     measured = estimate([answered(outcome) - 1.0 for outcome in outcomes])
     assert measured.agrees_with(rate / (2 * (1 - rate)))
@@ -110,7 +110,7 @@ def test_constant_service_waits_as_in_m_d_1() -> None:
 
 def test_first_come_first_served_waits_by_pollaczek_and_khinchine() -> None:
     qps = 0.9
-    workload = poisson(20_000, qps=qps, size=two_sizes)
+    workload = poisson(12_000, qps=qps, size=two_sizes)
     rho = utilisation(workload, qps)
     assert 0.4 < rho < 0.7
     measured = estimate(waits(workload, a_server("sarathi-fcfs")))
@@ -132,7 +132,7 @@ def by_length(rng: random.Random) -> Size:
 @pytest.mark.parametrize(("policy", "size"), [("sarathi-edf", by_deadline), ("sarathi-srpf", by_length)])
 def test_two_classes_wait_as_in_a_queue_with_priorities(policy: str, size: Callable[[random.Random], Size]) -> None:
     qps = 1.0
-    workload = poisson(20_000, qps=qps, size=size)
+    workload = poisson(12_000, qps=qps, size=size)
     urgent = [asked for asked in workload if asked.promise is URGENT]
     share = len(urgent) / len(workload)
     rho, rho_urgent = utilisation(workload, qps), utilisation(urgent, share * qps)
