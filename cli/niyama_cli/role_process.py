@@ -7,6 +7,7 @@ children in good order; and the kernel ends it when the supervisor is killed.
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -48,7 +49,8 @@ class RoleProcess:
         """
         with self._log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *dying_with_parent(self._command),
+                # A supervisor that was killed can force nobody any more: what would drain for ever must not.
+                *dying_with_parent(self._command, by=signal.SIGKILL),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

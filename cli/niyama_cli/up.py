@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from niyama_core.cluster_spec import ClusterSpec, EngineType
 from niyama_core.policies import POLICIES
+from niyama_runtime.logs import set_up as set_up_logs
 
 from niyama_cli import up_detached
 from niyama_cli.errors import CommandError
@@ -71,6 +72,8 @@ def up(
         logs=logs,
         decision_logs=decision_logs,
     )
+    # The children log to files; a line in the middle of the table would only be in the way.
+    set_up_logs("error")
     spec = read_cluster(file)
     _check(spec, options, engine)
     if detach:

@@ -44,6 +44,7 @@ def start(spec: ClusterSpec, arguments: list[str], *, port: int) -> None:
         process.terminate()
         process.wait()
         raise
+    process.returncode = 0  # handed over to the system: Popen would complain that nobody has waited for it
     typer.echo(f"{cluster.cluster} serves at {cluster.router} as process {cluster.pid}; its log is {log_file}")
     typer.echo(try_line(spec, cluster.router))
     typer.echo("`niyama down` drains and ends it.")

@@ -7,26 +7,28 @@ child of a killed parent stays.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 __all__ = ["dying_with_parent"]
 
-# 1 is PR_SET_PDEATHSIG, 15 SIGTERM. The parent may have died before the request: then nobody would signal.
+# 1 is PR_SET_PDEATHSIG. The parent may have died before the request: then nobody would signal.
 _LAUNCHER = """
 import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 15)
+ctypes.CDLL(None).prctl(1, int(sys.argv[2]))
 if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
+os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
-def dying_with_parent(command: Sequence[str]) -> list[str]:
-    """Return `command`, whose program is a path, as one that gets SIGTERM when the calling thread's process ends.
+def dying_with_parent(command: Sequence[str], *, by: signal.Signals = signal.SIGTERM) -> list[str]:
+    """Return `command`, whose program is a path, as one that gets a signal when the calling thread's process ends.
 
-    The kernel looks at the thread that starts it: start it from one that lives as long as the process.
+    SIGTERM lets the child end in order, if it does; SIGKILL is certain. The kernel looks at the thread that starts the
+    child: start it from one that lives as long as the process.
     """
     if sys.platform != "linux":
         return list(command)
-    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
+    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(int(by)), *command]

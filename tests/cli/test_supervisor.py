@@ -159,7 +159,7 @@ from pathlib import Path
 from niyama_cli.role_process import RoleProcess
 
 async def main():
-    child = RoleProcess(["/bin/sleep", "60"], Path(sys.argv[1]), grace=1)
+    child = RoleProcess(["/bin/sh", "-c", sys.argv[2]], Path(sys.argv[1]), grace=1)
     await child.start()
     print(child.pid, flush=True)
     await asyncio.sleep(60)
@@ -169,9 +169,9 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
-async def test_children_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+async def test_even_stubborn_children_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _PARENT, str(tmp_path / "log"), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", _PARENT, str(tmp_path / "log"), STUBBORN, stdout=asyncio.subprocess.PIPE
     )
     assert parent.stdout
     pid = int(await parent.stdout.readline())
