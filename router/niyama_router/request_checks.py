@@ -11,11 +11,15 @@ from typing import Literal
 from niyama.v1 import generation_pb2, qos_pb2
 from niyama_core.promise import QosAsk
 from niyama_runtime import wire
+from niyama_runtime.grpc_channel import MAX_MESSAGE_BYTES
 from niyama_runtime.status import FieldViolation
 
 from niyama_router.call_metadata import MAX_NAME_CHARACTERS
 
-__all__ = ["Limits", "check_request", "estimate_prompt_tokens", "read_qos"]
+__all__ = ["MAX_REQUEST_BYTES", "Limits", "check_request", "estimate_prompt_tokens", "read_qos"]
+
+MAX_REQUEST_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
+"""The largest request: it travels on to a replica with its promise around it, and both must fit."""
 
 _ROLES = frozenset(("system", "user", "assistant", "tool"))
 # What a chat template puts around each turn: two or three special tokens and the role.
@@ -46,6 +50,7 @@ class Limits:
 
 def check_request(request: generation_pb2.GenerateRequest, limits: Limits) -> Iterator[FieldViolation]:
     """Yield what is wrong with a request."""
+    yield from _check_size(request)
     yield from _check_names(request, limits)
     yield from _check_input(request)
     yield from _check_lengths(request, limits)
@@ -86,6 +91,13 @@ def read_qos(qos: qos_pb2.Qos) -> tuple[QosAsk, list[FieldViolation]]:
         except wire.WireError as error:
             violations.append(FieldViolation(error.field, error.problem))
     return QosAsk(qos_class=qos.qos_class or None, importance=importance, **seconds), violations
+
+
+def _check_size(request: generation_pb2.GenerateRequest) -> Iterator[FieldViolation]:
+    num_bytes = request.ByteSize()
+    if num_bytes > MAX_REQUEST_BYTES:
+        field = request.WhichOneof("input") or "prompt"
+        yield FieldViolation(field, f"makes a message of {num_bytes} bytes: at most {MAX_REQUEST_BYTES}")
 
 
 def _check_names(request: generation_pb2.GenerateRequest, limits: Limits) -> Iterator[FieldViolation]:

@@ -13,6 +13,7 @@ from niyama_core.placement import PLACEMENTS, Placement, build_placement
 from niyama_core.qos_section import read_classes
 from niyama_core.slo import QosClasses
 from niyama_runtime.addresses import BindError, parse_address
+from niyama_runtime.grpc_channel import MAX_MESSAGE_BYTES
 from niyama_runtime.grpc_server import ServerSettings
 from niyama_runtime.load_board import RedisSettings
 from niyama_runtime.logs import LEVELS
@@ -121,7 +122,7 @@ def parse_settings(document: Mapping[str, object]) -> RouterSettings:
     settings = RouterSettings(
         cluster=reader.text("cluster"),
         router=reader.text("router", "router"),
-        server=ServerSettings(address=_read_address(reader, "listen"), tls=_read_server_tls(reader)),
+        server=_read_server(reader),
         metrics=_read_address(reader, "metrics") if "metrics" in reader else None,
         redis=_read_redis(reader),
         replicas=_read_replicas(reader),
@@ -134,6 +135,16 @@ def parse_settings(document: Mapping[str, object]) -> RouterSettings:
     reader.refuse_unknown()
     reader.raise_problems()
     return settings
+
+
+def _read_server(reader: ManifestReader) -> ServerSettings:
+    # gRPC itself says of a message that is too large neither which field nor what is allowed. So what is somewhat too
+    # large is let in, for admission to refuse.
+    return ServerSettings(
+        address=_read_address(reader, "listen"),
+        tls=_read_server_tls(reader),
+        max_message_bytes=2 * MAX_MESSAGE_BYTES,
+    )
 
 
 def _read_rules(reader: ManifestReader) -> Rules:
