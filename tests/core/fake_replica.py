@@ -7,7 +7,7 @@ more than it can, a request decodes only when all of its prompt has been compute
 from dataclasses import dataclass, field
 
 from niyama_core.latency import LatencyModel
-from niyama_core.plan import IterationPlan
+from niyama_core.plan import ExecutedIteration, IterationPlan
 from niyama_core.planner import Planner
 from niyama_core.request import Request
 
@@ -48,6 +48,7 @@ class FakeReplica:
         self.live: dict[str, Account] = {}
         self.done: dict[str, Account] = {}
         self.num_preemptions = 0
+        self._in_flight: dict[str, Account] = {}
 
     @property
     def kv_free_tokens(self) -> int:
@@ -70,6 +71,8 @@ class FakeReplica:
             self.live[request_id].lose_kv()
             self.num_preemptions += 1
         self._check(plan)
+        batch = (*plan.decodes, *(chunk.request_id for chunk in plan.chunks))
+        self._in_flight = {request_id: self.live[request_id] for request_id in batch}
         return plan
 
     def step(self) -> IterationPlan:
@@ -78,13 +81,15 @@ class FakeReplica:
         self.run(plan)
         return plan
 
-    def run(self, plan: IterationPlan) -> None:
+    def run(self, plan: IterationPlan, executed: ExecutedIteration | None = None) -> None:
+        """Run the last plan, or that part of it which `executed` says."""
         if plan.is_empty:
             return
-        seconds = self.law.iteration_time(plan.shape)
-        self.now += seconds
-        emitted = self.planner.record(plan.executed(seconds), self.now)
-        assert sorted(emitted) == sorted(self._execute(plan))
+        executed = executed or plan.executed(self.law.iteration_time(plan.shape))
+        self.now += executed.seconds
+        emitted = self.planner.record(executed, self.now)
+        assert sorted(emitted) == sorted(self._execute(executed))
+        assert self.kv_free_tokens >= 0
         for account in [account for account in self.live.values() if account.emitted == account.true_output]:
             self.planner.finish(account.request.request_id)
             self.done[account.request.request_id] = self.live.pop(account.request.request_id)
@@ -101,15 +106,15 @@ class FakeReplica:
             assert not self.step().is_empty, f"stuck with {list(self.live)}"
         raise AssertionError(f"no end after {max_steps} steps: {list(self.live)} are left")
 
-    def _execute(self, plan: IterationPlan) -> list[str]:
-        """Do in the accounts what the plan says; return who has one more token."""
+    def _execute(self, executed: ExecutedIteration) -> list[str]:
+        """Do in the accounts what was run, passing over who has left since the plan; return who has one more token."""
         emitted = []
-        for request_id in plan.decodes:
-            if account := self.live.get(request_id):
+        for request_id in executed.decodes:
+            if account := self._still_live(request_id):
                 account.computed += 1
                 emitted.append(account)
-        for chunk in plan.chunks:
-            if account := self.live.get(chunk.request_id):
+        for chunk in executed.chunks:
+            if account := self._still_live(chunk.request_id):
                 account.computed += chunk.num_tokens
                 if account.decodes:
                     emitted.append(account)
@@ -117,6 +122,10 @@ class FakeReplica:
             account.emitted += 1
             account.token_times.append(self.now)
         return [account.request.request_id for account in emitted]
+
+    def _still_live(self, request_id: str) -> Account | None:
+        account = self._in_flight[request_id]
+        return account if self.live.get(request_id) is account else None
 
     def _check(self, plan: IterationPlan) -> None:
         batch = [*plan.decodes, *(chunk.request_id for chunk in plan.chunks)]

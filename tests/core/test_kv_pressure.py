@@ -1,5 +1,7 @@
 """When the KV cache is short: who may begin, who gives way, and that nothing is lost by it."""
 
+import math
+
 import pytest
 from niyama_core.plan import Chunk
 from niyama_core.slo import Importance
@@ -22,6 +24,12 @@ def test_a_request_alone_begins_even_if_it_may_not_fit_to_its_end() -> None:
     planner = a_planner()
     planner.admit(a_request(prompt=900))
     assert planner.plan(0.0, kv_free_tokens=1000).chunks == (Chunk("request", 900),)
+
+
+def test_no_more_is_computed_than_the_cache_can_hold() -> None:
+    planner = a_planner()
+    planner.admit(a_request(prompt=1500))
+    assert planner.plan(0.0, kv_free_tokens=1000).chunks == (Chunk("request", 1000),)
 
 
 def test_begun_prefills_go_on_behind_one_that_cannot_begin() -> None:
@@ -58,6 +66,20 @@ def test_the_least_urgent_gives_up_its_kv_when_the_next_tokens_do_not_fit() -> N
     plan = planner.plan(0.1, kv_free_tokens=1)
     assert plan.preempted == ("free",)
     assert plan.decodes == ("paid",)
+
+
+def test_a_begun_prefill_that_gives_up_its_kv_waits_as_if_it_had_not_begun() -> None:
+    planner = a_planner("niyama")
+    planner.admit(a_request("begun", prompt=5000))
+    planner.record(planner.plan(0.0, kv_free_tokens=2552).executed(0.1), 0.1)
+    assert planner.plan(0.1, kv_free_tokens=0).preempted == ("begun",)
+    assert planner.unstarted() == ("begun",)
+    assert planner.class_loads()["chat"].queued_prefill_tokens == 5000
+    planner.abort("begun")
+    # Demand that was counted twice would look like important work in danger.
+    planner.admit(a_request("low", prompt=5000, importance=Importance.LOW))
+    assert planner.plan(0.1, kv_free_tokens=10_000).relegated == ()
+    assert planner._backlog.important_demand.margin(-1e9, tokens_per_second=1.0) == math.inf
 
 
 def test_a_request_without_its_kv_computes_prompt_and_answer_again() -> None:

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from niyama_core.policies import POLICIES
 from niyama_core.request import Request
-from niyama_core.slo import Importance
 
-from tests.builders import a_batch_request, a_planner, a_request
+from tests.builders import a_planner
 from tests.core.fake_replica import FakeReplica
+from tests.core.workloads import MAX_OUTPUT_TOKENS, expect_short_answers, requests
 
 KV_TOKENS = 600
 
@@ -23,27 +23,8 @@ class Arrival:
     step: int
 
 
-@st.composite
-def an_arrival(draw: st.DrawFn) -> Arrival:
-    output = draw(st.integers(1, 30))
-    build = draw(
-        st.sampled_from(
-            [
-                lambda **known: a_request(ttft=draw(st.sampled_from([0.05, 0.5, 6.0])), **known),
-                lambda **known: a_batch_request(ttlt=draw(st.sampled_from([0.2, 2.0, 60.0])), **known),
-            ]
-        )
-    )
-    request = build(
-        prompt=draw(st.integers(1, 500)),
-        max_output=100,
-        importance=draw(st.sampled_from(Importance)),
-        relegated=draw(st.sampled_from([False, False, False, True])),
-    )
-    return Arrival(request, output, draw(st.integers(0, 40)))
-
-
-workloads = st.lists(an_arrival(), min_size=1, max_size=10)
+arrivals = st.builds(Arrival, requests(), st.integers(1, MAX_OUTPUT_TOKENS), st.integers(0, 40))
+workloads = st.lists(arrivals, min_size=1, max_size=10)
 policies = st.sampled_from(sorted(POLICIES))
 
 
@@ -61,13 +42,16 @@ def drive(replica: FakeReplica, workload: list[Arrival]) -> None:
             replica.submit(replace(arrival.request, arrival=replica.now), arrival.true_output)
         replica.step()
         step += 1
-    replica.run_until_idle(max_steps=5000)
+    replica.run_until_idle(max_steps=20_000)
 
 
-@given(workload=workloads, policy=policies)
-def test_every_admitted_request_finishes_when_arrivals_stop(workload: list[Arrival], policy: str) -> None:
+@given(workload=workloads, policy=policies, misleading=st.booleans())
+def test_every_admitted_request_finishes_when_arrivals_stop(
+    workload: list[Arrival], policy: str, misleading: bool
+) -> None:
     replica = FakeReplica(a_planner(policy, max_num_seqs=4), kv_tokens=KV_TOKENS)
+    if misleading:
+        expect_short_answers(replica)
     drive(replica, workload)
-    assert {i: account.emitted for i, account in replica.done.items()} == {
-        a.request.request_id: a.true_output for a in named(workload)
-    }
+    for arrival in named(workload):
+        assert replica.done[arrival.request.request_id].emitted == arrival.true_output
