@@ -48,7 +48,7 @@ class DemoSettings:
     spec: ClusterSpec
     workloads: tuple[str, ...]
     seconds: float = 25.0
-    load: float = 1.2
+    load: float = 1.5
     low_importance: float = 0.2
     noise: float = 0.03
     seed: int = 1
