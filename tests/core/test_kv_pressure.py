@@ -123,7 +123,7 @@ def test_tight_memory_costs_time_and_no_token(policy: str) -> None:
 def test_no_more_requests_hold_kv_than_the_engine_has_seats() -> None:
     replica = FakeReplica(a_planner(max_num_seqs=2))
     for index in range(5):
-        replica.submit(a_request(f"r{index}", prompt=100), true_output=20)
+        replica.submit(a_request(f"r{index}", prompt=2000), true_output=20)
     most = 0
     while replica.live:
         replica.step()

@@ -117,6 +117,15 @@ def test_a_begun_prefill_that_would_miss_by_waiting_lets_nobody_pass() -> None:
     assert served(planner.plan(latest - 0.001, PLENTY)) == ["begun", "short"]
 
 
+def test_a_relegated_prefill_lets_others_pass_however_late_it_gets() -> None:
+    planner = a_planner("qoserve", predictor=SteadyLaw())
+    planner.admit(a_request("given up", ttft=2.0, prompt=5000, relegated=True))
+    run_one(planner, 0.0, seconds=0.26)
+    planner.admit(a_request("short", arrival=0.26, prompt=1000))
+    latest = 2.0 - (5000 - 2552) / planner.rates.prefill_rate
+    assert served(planner.plan(latest - 0.001, PLENTY)) == ["short", "given up"]
+
+
 def test_a_displaced_prefill_keeps_its_kv() -> None:
     planner = a_planner()
     planner.admit(a_batch_request("begun", prompt=5000, ttlt=600.0))
