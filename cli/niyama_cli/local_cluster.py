@@ -6,10 +6,8 @@ file is left, and the children end also when this very process is killed.
 """
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 
 from niyama_core.cluster_spec import ClusterSpec
@@ -18,6 +16,7 @@ from niyama_runtime.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from niyama_runtime.redis_connection import RedisConnection, RedisSettings, RedisSettingsError, RedisUnavailableError
 
 from niyama_cli.local_cluster_plan import Layout, LocalOptions, Place, lay_out
+from niyama_cli.private_folder import PrivateFolder
 from niyama_cli.role_files import role_documents, write_role_files
 from niyama_cli.role_process import RoleProcess, module_command
 from niyama_cli.router_probe import RouterProbe
@@ -68,7 +67,7 @@ class LocalCluster:
         self.options = options or LocalOptions()
         self.spec = self.options.applied_to(spec)
         self._tell = tell
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: PrivateFolder | None = None
         self._layout = Layout((), (), None, "")
         self._supervisor = Supervisor(())
 
@@ -146,11 +145,11 @@ class LocalCluster:
         await self._end()
 
     async def _start(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="niyama-cluster-")
         try:
+            self._folder = PrivateFolder()
             for folder in filter(None, (self.options.logs, self.options.decision_logs)):
                 folder.mkdir(parents=True, exist_ok=True)
-            self._layout = lay_out(self.spec, self.options, Path(self._folder.name))
+            self._layout = lay_out(self.spec, self.options, self._folder.path)
             self._write_files()
             self._supervisor = Supervisor(self._build_tiers())
             for keeper in reversed(self.keepers):
@@ -231,7 +230,7 @@ class LocalCluster:
         finally:
             folder, self._folder = self._folder, None
             if folder is not None:
-                folder.cleanup()
+                folder.remove()
 
 
 def _differences(one: ClusterSpec, other: ClusterSpec) -> tuple[str, ...]:

@@ -64,15 +64,13 @@ class Foreground:
 
     async def _serve(self, cluster: LocalCluster) -> None:
         self.view.tell(f"starting {_count(cluster.spec.replicas, 'replica')} of {cluster.spec.key} ...")
-        # The record goes last: `niyama down` takes its absence for the end.
-        with contextlib.ExitStack() as record:
-            async with cluster:
-                record.enter_context(on_record(_record(cluster)))
-                for line in _welcome(cluster):
-                    self.view.tell(line)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._watch(cluster))
-                    tasks.create_task(self._show(cluster))
+        # Record and table go last: `niyama down` takes the record's absence for the end, and a drain is shown too.
+        async with contextlib.AsyncExitStack() as last, cluster:
+            last.enter_context(on_record(_record(cluster)))
+            for line in _welcome(cluster):
+                self.view.tell(line)
+            last.push_async_callback(_cancelled, asyncio.create_task(self._show(cluster)))
+            await self._watch(cluster)
 
     async def _show(self, cluster: LocalCluster) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -124,6 +122,13 @@ def _ending(cluster: LocalCluster, view: View) -> Iterator[list[signal.Signals]]
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    """End a task; if it has failed before, so does this."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def _record(cluster: LocalCluster) -> RunningCluster:

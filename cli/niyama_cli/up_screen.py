@@ -11,6 +11,7 @@ from niyama_core.cluster_spec import ClusterSpec
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from niyama_cli.local_cluster import LocalCluster
 from niyama_cli.local_cluster_plan import DEFAULT_PORT
@@ -65,7 +66,7 @@ class LiveView:
     def tell(self, line: str) -> None:
         """Print a sentence above the table."""
         with suppress(OSError):
-            self._live.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._live.console.print(Text(line), soft_wrap=True)
 
     def show(self, cluster: LocalCluster, statuses: Sequence[Status]) -> None:
         """Draw the table."""
@@ -85,7 +86,8 @@ def open_view() -> Iterator[View]:
 
 def cluster_tables(cluster: LocalCluster, statuses: Sequence[Status]) -> RenderableType:
     """Return processes, replicas and classes as tables; `statuses` are those of the routers that answer."""
-    return Group(_replica_table(cluster, statuses), _router_table(cluster, statuses), _class_table(statuses))
+    replicas, others = _replica_table(cluster, statuses), _router_table(cluster, statuses)
+    return Group("", replicas, "", others, "", _class_table(statuses))
 
 
 def summary_line(cluster: LocalCluster, statuses: Sequence[Status]) -> str:
@@ -128,12 +130,17 @@ def _replica_row(keeper: Keeper, seen: inference_pb2.ReplicaStatus | None, class
 def _state(keeper: Keeper, seen: inference_pb2.ReplicaStatus | None) -> str:
     """Return the process's state, or what the routers say of it when it runs."""
     if keeper.state is not KeeperState.RUNNING:
-        return f"[yellow]{keeper.state.value}[/]"
+        return _process_state(keeper)
     if seen is None:
         return "[yellow]not seen yet[/]"
     if seen.load.draining:
         return "[yellow]draining[/]"
     return "[green]serving[/]" if seen.placeable else "[yellow]not placeable[/]"
+
+
+def _process_state(keeper: Keeper) -> str:
+    colour = "green" if keeper.state is KeeperState.RUNNING else "yellow"
+    return f"[{colour}]{keeper.state.value}[/]"
 
 
 def _work(load: load_pb2.ClassLoad | None) -> str:
@@ -151,9 +158,11 @@ def _router_table(cluster: LocalCluster, statuses: Sequence[Status]) -> Table:
     boards = {status.router: _board(status) for status in statuses}
     for keeper in cluster.keepers:
         if keeper.name not in cluster.replicas:
-            address = addresses.get(keeper.name, cluster.redis_url)
-            row = (keeper.name, address, str(keeper.pid or "-"), keeper.state.value, str(keeper.num_restarts))
-            table.add_row(*row, boards.get(keeper.name, "-"))
+            address = addresses.get(keeper.name, cluster.redis_url.partition("://")[2])
+            board = boards.get(keeper.name, "-")
+            table.add_row(
+                keeper.name, address, str(keeper.pid or "-"), _process_state(keeper), str(keeper.num_restarts), board
+            )
     return table
 
 

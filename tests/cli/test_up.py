@@ -5,12 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from niyama_cli.__main__ import run
+from niyama_cli.private_folder import PrivateFolder
 
 from tests.cli.processes import children_of, is_alive, wait_until, wait_until_gone
 
@@ -49,6 +51,9 @@ class Up:
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     return tmp_path / "state" / "niyama"
 
 
@@ -105,10 +110,11 @@ def test_ctrl_c_drains_and_leaves_no_process_and_no_file(
     assert "default/test has ended" in foreground.said
     assert not any(map(is_alive, pids))
     assert list(state.iterdir()) == []
+    assert list((state.parents[1] / "tmp").iterdir()) == []
 
 
-def test_children_and_record_of_a_killed_supervisor_go_with_it(
-    foreground: Up, state: Path, capsys: pytest.CaptureFixture[str]
+def test_what_a_killed_supervisor_leaves_goes_with_it_or_is_swept_away(
+    foreground: Up, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     foreground.wait_for(READY)
     pids = foreground.descendants()
@@ -118,6 +124,9 @@ def test_children_and_record_of_a_killed_supervisor_go_with_it(
     assert run(["down"]) == 0
     assert "nothing runs on this machine" in capsys.readouterr().out
     assert not list(state.glob("up-*.json"))
+    [left] = tmp_path.glob("tmp/niyama-cluster-*")
+    PrivateFolder().remove()
+    assert not left.exists()
 
 
 def test_ctrl_c_while_it_starts_ends_it_too(foreground: Up) -> None:
