@@ -28,7 +28,7 @@ class Drain:
         """Start with nothing open and nobody asking for an end."""
         self._engine = engine
         self._announce = announce
-        self._open: set[str] = set()
+        self._open: dict[object, str] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self._bound: asyncio.Task[None] | None = None
@@ -36,12 +36,14 @@ class Drain:
     @contextmanager
     def holding(self, request_id: str) -> Iterator[None]:
         """Keep the end waiting for a call."""
-        self._open.add(request_id)
+        # By call and not by id: a second call with an id that is live is open too, until it is refused.
+        call = object()
+        self._open[call] = request_id
         self._empty.clear()
         try:
             yield
         finally:
-            self._open.discard(request_id)
+            del self._open[call]
             if not self._open:
                 self._empty.set()
 
@@ -66,7 +68,7 @@ class Drain:
 
     async def _end_after(self, grace: float) -> None:
         await asyncio.sleep(grace)
-        cut_off = sorted(self._open)
+        cut_off = sorted(set(self._open.values()))
         if cut_off:
             _log.warning("drain_grace_over", cut_off=len(cut_off), grace=grace)
         for request_id in cut_off:
