@@ -82,7 +82,7 @@ class StreamRecord:
 
     def _take_tokens(self, tokens: generation_pb2.Tokens) -> None:
         if tokens.position != len(self._emitted_us) or len(tokens.emitted_us) != len(tokens.token_ids):
-            self.reason = "BROKEN_STREAM"
+            self.reason = "BROKEN_CONTRACT"
         self._emitted_us.extend(tokens.emitted_us)
 
     def _promise(self) -> Promise:

@@ -1,6 +1,5 @@
 """The asynchronous client: one channel to a cluster's routers, for as many requests at a time as one likes."""
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -10,10 +9,11 @@ import grpc
 from niyama.v1 import describe_pb2, inference_pb2, inference_pb2_grpc
 from niyama_runtime.status import failure_of
 from niyama_runtime.tls import ClientTls
+from niyama_runtime.wire import WireError
 
 from niyama_client.cluster import ClusterStatus, Description, description_from_wire, status_from_wire
 from niyama_client.connection import DEFAULT_ADDRESS, Target, open_channel, target_name
-from niyama_client.errors import error_of
+from niyama_client.errors import broken_contract
 from niyama_client.generation import Generation, StreamCall
 from niyama_client.requests import GenerateOptions, Prompt, Qos, generate_request
 from niyama_client.retries import Patience, Retries
@@ -73,12 +73,12 @@ class Client:
         """
         request_id = options.get("request_id") or uuid.uuid4().hex
         request = generate_request(prompt, qos, options=options, request_id=request_id, app=self._app)
-        generate, deadline = self._stub().Generate, _Deadline(options.get("timeout"))
+        generate, patience = self._stub().Generate, Patience(self._retries, options.get("timeout"))
 
         def open_call() -> StreamCall:
-            return generate(request, timeout=deadline.left())
+            return generate(request, timeout=patience.seconds_left())
 
-        return Generation(request_id, open_call, patience=Patience(self._retries))
+        return Generation(request_id, open_call, patience=patience)
 
     async def status(self) -> ClusterStatus:
         """Return how the cluster fares, as the router that answers sees it.
@@ -87,9 +87,11 @@ class Client:
             NiyamaError: the call failed.
         """
         call = self._stub().ClusterStatus
-        return status_from_wire(
-            await self._retried(lambda left: call(inference_pb2.ClusterStatusRequest(), timeout=left))
-        )
+        answer = await self._retried(lambda left: call(inference_pb2.ClusterStatusRequest(), timeout=left))
+        try:
+            return status_from_wire(answer)
+        except WireError as error:
+            raise broken_contract(f"the server sent a status that cannot be read: {error}") from error
 
     async def describe(self) -> Description:
         """Return what the cluster serves.
@@ -98,9 +100,8 @@ class Client:
             NiyamaError: the call failed.
         """
         call = self._stub().Describe
-        return description_from_wire(
-            await self._retried(lambda left: call(describe_pb2.DescribeRequest(), timeout=left))
-        )
+        answer = await self._retried(lambda left: call(describe_pb2.DescribeRequest(), timeout=left))
+        return description_from_wire(answer)
 
     async def close(self) -> None:
         """Close the channel; generations that run are cancelled."""
@@ -125,30 +126,9 @@ class Client:
         return self._opened_stub
 
     async def _retried(self, call: Callable[[float | None], Awaitable[M]]) -> M:
-        patience, deadline = Patience(self._retries), _Deadline(_ANSWER_SECONDS)
+        patience = Patience(self._retries, _ANSWER_SECONDS)
         while True:
             try:
-                return await call(deadline.left())
+                return await call(patience.seconds_left())
             except grpc.aio.AioRpcError as error:
-                failure = failure_of(error)
-                delay = patience.delay_after(failure)
-                if delay is None:
-                    raise error_of(failure) from error
-                await asyncio.sleep(delay)
-
-
-class _Deadline:
-    """The end of a call with all its retries: counted from the first attempt."""
-
-    def __init__(self, timeout: float | None) -> None:
-        self._timeout = timeout
-        self._end: float | None = None
-
-    def left(self) -> float | None:
-        """Return the seconds that are left, 0 when it has passed; None without an end."""
-        if self._timeout is None:
-            return None
-        now = asyncio.get_running_loop().time()
-        if self._end is None:
-            self._end = now + self._timeout
-        return max(0.0, self._end - now)
+                await patience.wait_after(failure_of(error))

@@ -30,6 +30,7 @@ __all__ = [
     "TimeoutExpiredError",
     "UnavailableError",
     "UnknownRequestError",
+    "broken_contract",
     "error_of",
     "refusal",
 ]
@@ -118,3 +119,8 @@ def refusal(field: str, description: str) -> InvalidRequestError:
     """Return the error of a request that cannot even be sent."""
     failure = invalid_argument(FieldViolation(field, description))
     return InvalidRequestError(failure)
+
+
+def broken_contract(message: str, tokens: Sequence[Token] = ()) -> ServerError:
+    """Return the error of a server that says what it must not; `tokens` had been delivered before it."""
+    return ServerError(Failure(code=grpc.StatusCode.INTERNAL, message=message, reason="BROKEN_CONTRACT"), tokens)

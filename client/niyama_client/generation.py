@@ -13,7 +13,6 @@ from niyama.v1 import generation_pb2
 from niyama_runtime.status import failure_of
 
 from niyama_client.answers import Accepted, Completion, Token
-from niyama_client.errors import error_of
 from niyama_client.retries import Patience
 from niyama_client.transcript import Transcript
 
@@ -105,7 +104,7 @@ class Generation:
                     async for token in tokens:
                         yield token
             except grpc.aio.AioRpcError as error:
-                await self._wait_after(error)
+                await self._patience.wait_after(failure_of(error), self._transcript.tokens)
 
     async def _attempt(self) -> AsyncGenerator[Token, None]:
         call = self._call = self._open_call()
@@ -119,18 +118,6 @@ class Generation:
                 raise
         finally:
             call.cancel()
-
-    async def _wait_after(self, error: grpc.aio.AioRpcError) -> None:
-        """Wait until it is time for the next attempt.
-
-        Raises:
-            NiyamaError: there shall be none.
-        """
-        failure = failure_of(error)
-        delay = None if self._transcript.tokens else self._patience.delay_after(failure)
-        if delay is None:
-            raise error_of(failure, self._transcript.tokens) from error
-        await asyncio.sleep(delay)
 
 
 def _is_being_cancelled() -> bool:

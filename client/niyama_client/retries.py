@@ -5,12 +5,17 @@ because another router may answer. RESOURCE_EXHAUSTED is only where one asks for
 come back: a client that comes back sooner makes an overload worse.
 """
 
+import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
 from niyama_runtime.backoff import Backoff
 from niyama_runtime.status import Failure
+
+from niyama_client.answers import Token
+from niyama_client.errors import error_of
 
 __all__ = ["Patience", "Retries"]
 
@@ -36,9 +41,14 @@ class Retries:
 
 
 class Patience:
-    """What is left of one call's retries."""
+    """What is left of one call's time and retries; the time runs from the first attempt.
 
-    def __init__(self, retries: Retries, *, rng: random.Random | None = None) -> None:
+    Args:
+        retries: how often.
+        timeout: seconds for all attempts together; None for ever.
+    """
+
+    def __init__(self, retries: Retries, timeout: float | None = None, *, rng: random.Random | None = None) -> None:
         self._rng = rng or random.Random()
         self._backoff = Backoff(retries.first_delay, retries.longest_delay, rng=self._rng)
         self._longest_delay = retries.longest_delay
@@ -46,9 +56,32 @@ class Patience:
             grpc.StatusCode.UNAVAILABLE: retries.unavailable,
             grpc.StatusCode.RESOURCE_EXHAUSTED: retries.overloaded,
         }
+        self._timeout = timeout
+        self._end: float | None = None
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds that the next attempt may take, 0 when there are none; None for ever."""
+        if self._timeout is None:
+            return None
+        now = asyncio.get_running_loop().time()
+        if self._end is None:
+            self._end = now + self._timeout
+        return max(0.0, self._end - now)
+
+    async def wait_after(self, failure: Failure, tokens: Sequence[Token] = ()) -> None:
+        """Wait until it is time for the next attempt; `tokens` had been delivered when this one failed.
+
+        Raises:
+            NiyamaError: there shall be none, or the time would be over before.
+        """
+        delay = None if tokens else self.delay_after(failure)
+        left = self.seconds_left()
+        if delay is None or (left is not None and delay >= left):
+            raise error_of(failure, tokens)
+        await asyncio.sleep(delay)
 
     def delay_after(self, failure: Failure) -> float | None:
-        """Return the seconds to wait before the next attempt; None when there shall be none."""
+        """Return the seconds to wait before the next attempt, of which one less is left; None when there is none."""
         if self._left.get(failure.code, 0) <= 0:
             return None
         self._left[failure.code] -= 1

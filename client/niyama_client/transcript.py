@@ -3,9 +3,7 @@
 It holds the stream to the contract: tokens in order and none twice, whatever retries lie between.
 """
 
-import grpc
 from niyama.v1 import generation_pb2
-from niyama_runtime.status import Failure
 from niyama_runtime.wire import WireError
 
 from niyama_client.answers import (
@@ -16,7 +14,7 @@ from niyama_client.answers import (
     completion_from_wire,
     tokens_from_wire,
 )
-from niyama_client.errors import ServerError
+from niyama_client.errors import broken_contract
 
 __all__ = ["Transcript"]
 
@@ -56,7 +54,7 @@ class Transcript:
                 case _:
                     pass
         except WireError as error:
-            raise self.broken(f"the server sent a message that cannot be read: {error}") from error
+            raise broken_contract(f"the server sent a message that cannot be read: {error}", self.tokens) from error
         return []
 
     def end(self) -> None:
@@ -66,15 +64,11 @@ class Transcript:
             ServerError: nothing has said what happened to the request.
         """
         if self.completion is None:
-            raise self.broken("the stream ended without saying what happened to the request")
-
-    def broken(self, message: str) -> ServerError:
-        """Return the error of a server that does not keep to the contract."""
-        return ServerError(Failure(code=grpc.StatusCode.INTERNAL, message=message, reason="BROKEN_STREAM"), self.tokens)
+            raise broken_contract("the stream ended without saying what happened to the request", self.tokens)
 
     def _take_tokens(self, message: generation_pb2.Tokens) -> list[Token]:
         if message.position != len(self.tokens):
-            raise self.broken(f"token {message.position} came where token {len(self.tokens)} was due")
+            raise broken_contract(f"token {message.position} came where token {len(self.tokens)} was due", self.tokens)
         tokens = list(tokens_from_wire(message))
         self.tokens += tokens
         return tokens
