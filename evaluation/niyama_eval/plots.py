@@ -6,7 +6,7 @@ no state between plots and no display is needed.
 """
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from os import PathLike
@@ -88,14 +88,20 @@ def attainment_plot(results: Mapping[str, PolicyResult], *, source: str = "") ->
     return figure
 
 
-def ttft_plot(runs: Runs, *, source: str = "") -> Figure:
-    """Return the distribution of TTFT by class and policy, with the promise of interactive classes marked."""
-    return _distributions(runs, _TTFT, source=source)
+def ttft_plot(runs: Runs, *, class_names: Iterable[str] = (), source: str = "") -> Figure:
+    """Return the distribution of TTFT by class and policy, with the promise of interactive classes marked.
+
+    `class_names` come first, in their order; classes that are not among them follow.
+    """
+    return _distributions(runs, _TTFT, class_names=class_names, source=source)
 
 
-def ttlt_plot(runs: Runs, *, source: str = "") -> Figure:
-    """Return the distribution of TTLT by class and policy, with the promise of batch classes marked."""
-    return _distributions(runs, _TTLT, source=source)
+def ttlt_plot(runs: Runs, *, class_names: Iterable[str] = (), source: str = "") -> Figure:
+    """Return the distribution of TTLT by class and policy, with the promise of batch classes marked.
+
+    `class_names` come first, in their order; classes that are not among them follow.
+    """
+    return _distributions(runs, _TTLT, class_names=class_names, source=source)
 
 
 def timeline_plot(runs: Runs, *, source: str = "") -> Figure:
@@ -116,7 +122,7 @@ def timeline_plot(runs: Runs, *, source: str = "") -> Figure:
                 counts, edges, color=colour, linestyle=line, linewidth=1.6, label=_words(policy), baseline=None
             )
         panel.set_ylabel(label)
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, max(1.0, panel.get_ylim()[1]))
         panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     panels[-1].set_xlabel(f"time of arrival (s); bins of {edges[1]:.3g} s")
     for panel in panels:
@@ -181,10 +187,11 @@ _TIMELINES: Mapping[str, Callable[[RequestOutcome], bool]] = {
 }
 
 
-def _distributions(runs: Runs, latency: _Latency, *, source: str) -> Figure:
+def _distributions(runs: Runs, latency: _Latency, *, class_names: Iterable[str], source: str) -> Figure:
     """Return cumulative shares, a panel a class; a curve that ends below 1 leaves out requests without that time."""
     slos = slos_of(outcome for outcomes in runs.values() for outcome in outcomes)
-    names = list(dict.fromkeys(outcome.qos_class for outcomes in runs.values() for outcome in outcomes)) or [""]
+    found = [outcome.qos_class for outcomes in runs.values() for outcome in outcomes]
+    names = list(dict.fromkeys([*(name for name in class_names if name in found), *found])) or [""]
     figure, panels = _figure(source, size=(max(5.6, 3.4 * len(names) + 0.6), 4.0), num_columns=len(names))
     for axes, name in zip(panels, names, strict=True):
         for (policy, outcomes), (colour, line) in zip(runs.items(), _looks(), strict=False):

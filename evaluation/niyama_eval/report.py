@@ -76,7 +76,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     names = tuple(class_names)
     results = {policy: summarise(outcomes, class_names=names) for policy, outcomes in runs.items()}
-    pictures = _pictures(runs, results, source=about.source)
+    pictures = _pictures(runs, results, class_names=names, source=about.source)
     for picture in pictures:
         (folder / f"{picture.name}.png").write_bytes(picture.png)
     write_results(folder / "results.json", results, settings=about.settings)
@@ -109,7 +109,9 @@ def render_report(
     return _page(about.title, "\n".join(body))
 
 
-def _pictures(runs: Runs, results: Mapping[str, PolicyResult], *, source: str) -> list[Plot]:
+def _pictures(
+    runs: Runs, results: Mapping[str, PolicyResult], *, class_names: tuple[str, ...], source: str
+) -> list[Plot]:
     return [
         Plot(
             "attainment",
@@ -119,12 +121,12 @@ def _pictures(runs: Runs, results: Mapping[str, PolicyResult], *, source: str) -
         Plot(
             "ttft",
             "Distribution of TTFT by class; a curve that ends below 100 % leaves out requests without a first token.",
-            plots.png(plots.ttft_plot(runs, source=source)),
+            plots.png(plots.ttft_plot(runs, class_names=class_names, source=source)),
         ),
         Plot(
             "ttlt",
             "Distribution of TTLT by class; a curve that ends below 100 % leaves out requests that did not complete.",
-            plots.png(plots.ttlt_plot(runs, source=source)),
+            plots.png(plots.ttlt_plot(runs, class_names=class_names, source=source)),
         ),
         Plot(
             "timeline",
