@@ -17,6 +17,7 @@ from niyama_core.plan import IterationPlan
 from niyama_core.policies import POLICIES, SchedulerSettings
 from niyama_core.profiles import LatencyProfile
 from niyama_core.request import Request
+from niyama_eval.workloads import WorkloadRequest
 from niyama_runtime.clock import VirtualClock
 from niyama_sim.engine import SimulatedEngine
 from niyama_sim.noise import lognormal_noise
@@ -31,8 +32,10 @@ __all__ = [
     "Body",
     "Event",
     "Ran",
+    "admit",
     "bodies",
     "event_lists",
+    "records_of_paced_engine",
     "through_paced_engine",
     "through_simulator",
 ]
@@ -112,6 +115,19 @@ def event_lists(draw: st.DrawFn) -> list[Event]:
     return sorted(events, key=lambda event: event.at)
 
 
+def admit(asked: WorkloadRequest) -> Admit:
+    """Return the arrival of a request as an agent is told of it."""
+    request = Request(
+        request_id=asked.request_id,
+        promise=asked.promise,
+        arrival=asked.arrival,
+        num_prompt_tokens=asked.num_prompt_tokens,
+        max_output_tokens=4096,
+        app=asked.app,
+    )
+    return Admit(asked.arrival, request, asked.num_output_tokens)
+
+
 def through_simulator(
     body: Body, events: Sequence[Event], *, check: Callable[[SimulatedEngine], None] = lambda _: None
 ) -> list[Ran]:
@@ -171,15 +187,17 @@ class _SimulatedRun:
 
 def through_paced_engine(body: Body, events: Sequence[Event]) -> list[Ran]:
     """Run events through the engine that agents run, under a virtual clock."""
-    return asyncio.run(_through_paced_engine(body, events))
+    records = records_of_paced_engine(body, events)
+    return [Ran(record.now, record.kv_free_tokens, record.plan, record.seconds) for record in records]
 
 
-async def _through_paced_engine(body: Body, events: Sequence[Event]) -> list[Ran]:
-    ran: list[Ran] = []
+def records_of_paced_engine(body: Body, events: Sequence[Event]) -> list[IterationRecord]:
+    """Run events through the engine that agents run; return what its decision log would hold."""
+    return asyncio.run(_records_of_paced_engine(body, events))
 
-    def note(record: IterationRecord) -> None:
-        ran.append(Ran(record.now, record.kv_free_tokens, record.plan, record.seconds))
 
+async def _records_of_paced_engine(body: Body, events: Sequence[Event]) -> list[IterationRecord]:
+    records: list[IterationRecord] = []
     settings = PacedSettings(
         profile=body.profile,
         speed=body.speed,
@@ -189,7 +207,7 @@ async def _through_paced_engine(body: Body, events: Sequence[Event]) -> list[Ran
         scheduler=body.scheduler,
     )
     clock = VirtualClock()
-    engine = PacedEngine(settings, clock, on_iteration=note)
+    engine = PacedEngine(settings, clock, on_iteration=records.append)
 
     async def happen(event: Event) -> None:
         await clock.sleep_until(event.at)
@@ -212,4 +230,4 @@ async def _through_paced_engine(body: Body, events: Sequence[Event]) -> list[Ran
         await asyncio.wait([running])
 
     await clock.drive(everything())
-    return ran
+    return records

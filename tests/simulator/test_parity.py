@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from niyama_core.policies import POLICIES, SchedulerSettings
 from niyama_core.request import Request
-from niyama_eval.workloads import WorkloadRequest
 from niyama_sim.cluster import simulate
 
 from tests.builders import A100, SteadyLaw
@@ -23,6 +22,7 @@ from tests.simulator.event_list import (
     Body,
     Event,
     Ran,
+    admit,
     bodies,
     event_lists,
     through_paced_engine,
@@ -31,19 +31,6 @@ from tests.simulator.event_list import (
 
 OVERLOAD_QPS = 8.0
 EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
-
-
-def admit(asked: WorkloadRequest) -> Admit:
-    """Return the arrival of a request as an agent is told of it."""
-    request = Request(
-        request_id=asked.request_id,
-        promise=asked.promise,
-        arrival=asked.arrival,
-        num_prompt_tokens=asked.num_prompt_tokens,
-        max_output_tokens=4096,
-        app=asked.app,
-    )
-    return Admit(asked.arrival, request, asked.num_output_tokens)
 
 
 def with_aborts(admissions: Sequence[Admit], *, seed: int = 0) -> list[Event]:
