@@ -69,17 +69,18 @@ def resolve_promise(ask: QosAsk, classes: QosClasses) -> Promise:
     Raises:
         InvalidQosError: the class is unknown, the values contradict one another, or they are out of bounds.
     """
-    _check_values(ask)
+    violations = [*_check_values(ask), *_check_name(ask, classes)]
+    if violations:
+        raise InvalidQosError(*violations)
     qos_class = _class_of(ask, classes)
     slo = _override(qos_class, ask)
-    if qos_class.name != CUSTOM_CLASS:
-        _check_bounds(qos_class, slo)
+    _check_bounds(qos_class, slo)
     importance = ask.importance or qos_class.importance
     return Promise(qos_class.name, slo, importance, qos_class.on_overload)
 
 
-def _check_values(ask: QosAsk) -> None:
-    """Refuse values that no class could make sense of."""
+def _check_values(ask: QosAsk) -> list[Violation]:
+    """Return what no class could make sense of."""
     violations = [
         Violation(f"qos.{field}", f"{value!r} seconds: must be above zero and at most {format_duration(_MOST_SECONDS)}")
         for field, value in (("ttft", ask.ttft), ("tbt", ask.tbt), ("ttlt", ask.ttlt))
@@ -91,18 +92,20 @@ def _check_values(ask: QosAsk) -> None:
         )
     if ask.is_bare and ask.tbt is not None and ask.ttft is None and ask.ttlt is None:
         violations.append(Violation("qos.tbt", "needs a ttft, or a class that gives one"))
-    if violations:
-        raise InvalidQosError(*violations)
+    return violations
+
+
+def _check_name(ask: QosAsk, classes: QosClasses) -> list[Violation]:
+    """Return what is wrong with the name of the class, if one is named."""
+    if ask.qos_class is None or ask.qos_class in classes.by_name:
+        return []
+    return [Violation("qos.qos_class", f"{ask.qos_class!r} is unknown: choose one of {', '.join(classes.by_name)}")]
 
 
 def _class_of(ask: QosAsk, classes: QosClasses) -> QosClass:
     """Return the class that is named, or else the one that the values belong to."""
     if ask.qos_class is not None:
-        named = classes.by_name.get(ask.qos_class)
-        if named is None:
-            known = ", ".join(classes.by_name)
-            raise InvalidQosError(Violation("qos.qos_class", f"{ask.qos_class!r} is unknown: choose one of {known}"))
-        return named
+        return classes.by_name[ask.qos_class]
     default = classes.by_name[classes.default]
     wanted: Slo | None = None
     if ask.ttlt is not None:
