@@ -149,7 +149,7 @@ class LocalCluster:
             self._folder = PrivateFolder()
             for folder in filter(None, (self.options.logs, self.options.decision_logs)):
                 folder.mkdir(parents=True, exist_ok=True)
-            self._layout = lay_out(self.spec, self.options, self._folder.path)
+            self._layout = lay_out(self.spec, self.options, folder=self._folder.path)
             self._write_files()
             self._supervisor = Supervisor(self._build_tiers())
             for keeper in reversed(self.keepers):
@@ -159,7 +159,7 @@ class LocalCluster:
             raise ClusterStartError(str(error)) from error
 
     def _write_files(self) -> None:
-        write_role_files(role_documents(self.spec, self._layout, self.options))
+        write_role_files(role_documents(self.spec, self._layout, options=self.options))
 
     def _build_tiers(self) -> list[list[Keeper]]:
         """Return the keepers, those that end first first."""

@@ -92,7 +92,7 @@ class Layout:
     redis_url: str
 
 
-def lay_out(spec: ClusterSpec, options: LocalOptions, folder: Path) -> Layout:
+def lay_out(spec: ClusterSpec, options: LocalOptions, *, folder: Path) -> Layout:
     """Return who serves where; configuration files lie in `folder`, logs too unless the options say where.
 
     Raises:

@@ -18,15 +18,17 @@ __all__ = ["agent_document", "role_documents", "router_document", "write_role_fi
 Document = Mapping[str, object]
 
 
-def role_documents(spec: ClusterSpec, layout: Layout, options: LocalOptions) -> dict[Path, Document]:
+def role_documents(spec: ClusterSpec, layout: Layout, *, options: LocalOptions) -> dict[Path, Document]:
     """Return what belongs into each file; `spec` has the options applied."""
     documents: dict[Path, Document] = {
-        place.config_file: router_document(spec, layout, place, options) for place in layout.routers
+        place.config_file: router_document(spec, layout, place=place, options=options) for place in layout.routers
     }
-    return documents | {place.config_file: agent_document(spec, layout, place, options) for place in layout.replicas}
+    return documents | {
+        place.config_file: agent_document(spec, layout, place=place, options=options) for place in layout.replicas
+    }
 
 
-def router_document(spec: ClusterSpec, layout: Layout, place: Place, options: LocalOptions) -> dict[str, object]:
+def router_document(spec: ClusterSpec, layout: Layout, *, place: Place, options: LocalOptions) -> dict[str, object]:
     """Return the configuration of one router."""
     return {
         "cluster": spec.key,
@@ -46,7 +48,7 @@ def router_document(spec: ClusterSpec, layout: Layout, place: Place, options: Lo
     }
 
 
-def agent_document(spec: ClusterSpec, layout: Layout, place: Place, options: LocalOptions) -> dict[str, object]:
+def agent_document(spec: ClusterSpec, layout: Layout, *, place: Place, options: LocalOptions) -> dict[str, object]:
     """Return the configuration of one replica's agent."""
     document: dict[str, object] = {
         "cluster": spec.key,
@@ -54,7 +56,7 @@ def agent_document(spec: ClusterSpec, layout: Layout, place: Place, options: Loc
         "listen": place.address,
         "model": spec.model.served_name,
         "redis": {"url": layout.redis_url},
-        "engine": _engine_document(spec, options, layout.replicas.index(place)),
+        "engine": _engine_document(spec, options, index=layout.replicas.index(place)),
         "scheduler": scheduler_document(spec.scheduler),
         "limits": {"maxOutputTokens": spec.model.max_output_tokens},
         "drainGrace": f"{options.grace:.3f}s",
@@ -66,7 +68,7 @@ def agent_document(spec: ClusterSpec, layout: Layout, place: Place, options: Loc
     return document
 
 
-def _engine_document(spec: ClusterSpec, options: LocalOptions, index: int) -> dict[str, object]:
+def _engine_document(spec: ClusterSpec, options: LocalOptions, *, index: int) -> dict[str, object]:
     """Return the engine of replica number `index`, whose noise is another than its neighbours'."""
     engine = spec.engine
     return {

@@ -122,7 +122,9 @@ class Keeper:
             self.state = KeeperState.STOPPED
 
     def kill(self) -> None:
-        """End the process at once; `stop` tidies up after it."""
+        """End the process at once and for good; `stop` tidies up after it."""
+        if self._task is not None:
+            self._task.cancel()
         if pid := self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

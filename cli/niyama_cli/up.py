@@ -14,7 +14,7 @@ from niyama_runtime.logs import set_up as set_up_logs
 from niyama_cli import up_detached
 from niyama_cli.errors import CommandError
 from niyama_cli.local_cluster_plan import DEFAULT_PORT, LocalOptions
-from niyama_cli.manifest_file import read_cluster
+from niyama_cli.manifest_file import STDIN, read_cluster
 from niyama_cli.up_foreground import Foreground
 from niyama_cli.up_record import running_clusters
 from niyama_cli.up_screen import open_view
@@ -74,8 +74,10 @@ def up(
     )
     # The children log to files; a line in the middle of the table would only be in the way.
     set_up_logs("error")
+    if detach and file == STDIN:
+        raise CommandError("--detach: give a manifest in a file", exit_code=2)
     spec = read_cluster(file)
-    _check(spec, options, engine)
+    _check(spec, options, engine=engine)
     if detach:
         up_detached.start(spec, _arguments(file, options), port=port)
         return
@@ -83,7 +85,7 @@ def up(
         raise typer.Exit(asyncio.run(Foreground(file, options, view).run(spec)))
 
 
-def _check(spec: ClusterSpec, options: LocalOptions, engine: Engine | None) -> None:
+def _check(spec: ClusterSpec, options: LocalOptions, *, engine: Engine | None) -> None:
     """Refuse what cannot be run.
 
     Raises:

@@ -114,11 +114,11 @@ def _replica_table(cluster: LocalCluster, statuses: Sequence[Status]) -> Table:
     seen = {replica.load.replica: replica for status in statuses for replica in status.replicas}
     for keeper in cluster.keepers:
         if keeper.name in cluster.replicas:
-            table.add_row(*_replica_row(keeper, seen.get(keeper.name), classes))
+            table.add_row(*_replica_row(keeper, seen.get(keeper.name), classes=classes))
     return table
 
 
-def _replica_row(keeper: Keeper, seen: inference_pb2.ReplicaStatus | None, classes: Sequence[str]) -> list[str]:
+def _replica_row(keeper: Keeper, seen: inference_pb2.ReplicaStatus | None, *, classes: Sequence[str]) -> list[str]:
     row = [keeper.name, str(keeper.pid or "-"), _state(keeper, seen), str(keeper.num_restarts)]
     if seen is None or not seen.HasField("load"):
         return [*row, *("-" for _ in classes), "-", "-"]

@@ -24,7 +24,7 @@ def children_of(pid: int) -> set[int]:
     return {child for child in found if is_alive(child)}
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 15.0) -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
     """Return when `condition` holds; fail when it does not in time."""
     end = time.monotonic() + seconds
     while not condition():
@@ -32,7 +32,7 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 15.0) -> Non
         time.sleep(0.02)
 
 
-def wait_until_gone(pids: Iterable[int], *, seconds: float = 15.0) -> None:
+def wait_until_gone(pids: Iterable[int], *, seconds: float = 30.0) -> None:
     """Return when none of the processes runs."""
     wanted = set(pids)
     wait_until(lambda: not any(map(is_alive, wanted)), seconds=seconds)

@@ -158,7 +158,7 @@ async def test_a_taken_port_is_one_clear_line() -> None:
 
 def test_router_ports_follow_one_another_and_all_others_differ(tmp_path: Path) -> None:
     spec = a_cluster(router={"replicas": 2}, replicas=3)
-    layout = lay_out(spec, LocalOptions(port=_free_pair()), tmp_path)
+    layout = lay_out(spec, LocalOptions(port=_free_pair()), folder=tmp_path)
     first, second = (int(place.address.rpartition(":")[2]) for place in layout.routers)
     assert second == first + 1
     places = (*layout.routers, *layout.replicas)
@@ -181,12 +181,12 @@ def _free_pair() -> int:
 def test_only_files_that_changed_are_written_again(tmp_path: Path) -> None:
     options = LocalOptions(policy="sarathi-fcfs", speed=2.0, seed=5, replay=True, decision_logs=tmp_path / "logs")
     spec = options.applied_to(a_cluster(replicas=2))
-    layout = lay_out(spec, options, tmp_path)
-    assert write_role_files(role_documents(spec, layout, options)) == 3
-    assert write_role_files(role_documents(spec, layout, options)) == 0
+    layout = lay_out(spec, options, folder=tmp_path)
+    assert write_role_files(role_documents(spec, layout, options=options)) == 3
+    assert write_role_files(role_documents(spec, layout, options=options)) == 0
     agent = json.loads(layout.replicas[1].config_file.read_text())
     assert agent["engine"] | {"speed": 2.0, "seed": 6, "replay": True} == agent["engine"]
     assert agent["scheduler"]["policy"] == "sarathi-fcfs"
     assert agent["decisionLog"]["path"] == str(tmp_path / "logs" / "replica-1.jsonl")
     moved = replace(spec, router=replace(spec.router, placement="round-robin"))
-    assert write_role_files(role_documents(moved, layout, options)) == 1
+    assert write_role_files(role_documents(moved, layout, options=options)) == 1

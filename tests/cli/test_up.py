@@ -23,6 +23,7 @@ metadata: {name: test}
 spec:
   model: {name: m}
   replicas: 1
+  engine: {speed: 0.05}
 """
 READY = "is ready: 1 replica of m"
 
@@ -113,6 +114,27 @@ def test_ctrl_c_drains_and_leaves_no_process_and_no_file(
     assert list((state.parents[1] / "tmp").iterdir()) == []
 
 
+def test_a_second_ctrl_c_does_not_wait_for_a_running_request(foreground: Up, port: int) -> None:
+    foreground.wait_for(READY)
+    pids = foreground.descendants()
+    with subprocess.Popen(
+        [sys.executable, "-m", "niyama_cli", "generate", "hello", "--router", f"127.0.0.1:{port}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as request:
+        assert request.stdout
+        assert request.stdout.read(1)
+        foreground.process.send_signal(signal.SIGINT)
+        foreground.wait_for("draining; press Ctrl-C again to end at once")
+        time.sleep(0.3)
+        assert any(map(is_alive, pids))
+        foreground.process.send_signal(signal.SIGINT)
+        assert foreground.process.wait(8) == 130
+        assert not any(map(is_alive, pids))
+        request.terminate()
+    assert "started again" not in foreground.said
+
+
 def test_what_a_killed_supervisor_leaves_goes_with_it_or_is_swept_away(
     foreground: Up, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,6 +187,10 @@ def test_a_detached_cluster_that_does_not_start_says_why(
     assert said.count("\n") == 1
 
 
+def test_standard_input_cannot_be_watched_from_the_background(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "give a manifest in a file" in refusal(capsys, "up", "-f", "-", "--detach")
+
+
 def test_a_stranger_with_the_id_of_a_dead_supervisor_is_left_in_peace(
     state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,7 +214,7 @@ def test_a_stranger_with_the_id_of_a_dead_supervisor_is_left_in_peace(
             MANIFEST + "  qosClasses: [{name: chat, interactive: {ttft: -1s}}]\n  speed: 3\n",
             ["spec.qosClasses[0].interactive.ttft", "spec.speed: is not a field"],
         ),
-        (MANIFEST + "  engine: {type: vllm}\n", ["the vllm engine is not built yet"]),
+        (MANIFEST.replace("speed: 0.05", "type: vllm"), ["the vllm engine is not built yet"]),
     ],
 )
 def test_a_manifest_that_cannot_be_run_is_told_in_full(
