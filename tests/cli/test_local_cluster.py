@@ -1,8 +1,10 @@
 """A cluster of real processes: served while the context lasts, and gone without a trace after it."""
 
 import asyncio
+import io
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -12,12 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from niyama.v1.inference_pb2 import ClusterStatusResponse
 from niyama_cli.local_cluster import ClusterStartError, LocalCluster
 from niyama_cli.local_cluster_plan import LocalOptions, lay_out
 from niyama_cli.role_files import role_documents, write_role_files
 from niyama_cli.router_probe import RouterProbe
+from niyama_cli.up_screen import cluster_tables
 from niyama_core.cluster_spec import ClusterSpec, parse_cluster
 from niyama_runtime.embedded_redis import EmbeddedRedis
+from rich.console import Console
 
 from tests.cli.processes import children_of, is_alive
 
@@ -58,6 +63,14 @@ async def until_classes_are(probe: RouterProbe, names: list[str]) -> None:
             await asyncio.sleep(0.05)
 
 
+def shown(cluster: LocalCluster, status: ClusterStatusResponse | None) -> str:
+    """Return what a person sees in a wide terminal."""
+    console = Console(file=io.StringIO(), width=200)
+    with console.capture() as capture:
+        console.print(cluster_tables(cluster, [status] if status else []))
+    return capture.get()
+
+
 async def test_it_serves_heals_takes_over_changes_and_leaves_nothing() -> None:
     notes: list[str] = []
     async with LocalCluster(a_cluster(replicas=2), tell=notes.append) as cluster:
@@ -82,6 +95,9 @@ async def test_it_serves_heals_takes_over_changes_and_leaves_nothing() -> None:
             assert revision.applied == ("spec.qosClasses",)
             assert revision.deferred == ("spec.replicas",)
             await until_classes_are(probe, ["fast"])
+            screen = shown(cluster, await probe.status())
+            assert re.search(rf"replica-1 +{by_name['replica-1'].pid} +serving +1 +0 / 0 / 0 +0%", screen)
+            assert re.search(rf"router-0 +{cluster.router} +{by_name['router-0'].pid} +running +0 +connected", screen)
         pids |= children_of(os.getpid())
     assert not any(map(is_alive, pids))
     assert {line.split()[0] for line in notes if "killed by SIGKILL" in line} == {"replica-1", "redis"}
