@@ -89,10 +89,14 @@ class ManifestReader:
         value = self._fields.get(key)
         if value is None:
             return ()
-        if isinstance(value, list | tuple) and all(isinstance(item, str) and item.strip() for item in value):
-            return tuple(value)
-        self.problem(key, f"must be a list of texts that are not empty, not {_kind(value)}")
-        return ()
+        if not isinstance(value, list | tuple):
+            self.problem(key, f"must be a list of texts, not {_kind(value)}")
+            return ()
+        texts = tuple(item for item in value if isinstance(item, str) and item.strip())
+        for index, item in enumerate(value):
+            if item not in texts:
+                self.problem(f"{key}[{index}]", f"must be a text that is not empty, not {_kind(item)}")
+        return texts if len(texts) == len(value) else ()
 
     def integer(self, key: str, default: int, *, least: int, most: int) -> int:
         """Read a whole number between two bounds."""

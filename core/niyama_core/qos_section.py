@@ -1,6 +1,7 @@
 """The `qosClasses` and `scheduler` sections, as manifests and role configurations share them."""
 
 import math
+import re
 
 from niyama_core.manifest_reader import ManifestReader
 from niyama_core.policies import POLICIES, SchedulerSettings
@@ -19,6 +20,8 @@ from niyama_core.slo import (
 __all__ = ["classes_document", "read_classes", "read_scheduler", "scheduler_document"]
 
 _MAX_CLASSES = 32
+# What may travel in metadata, and be the value of a label.
+_NAME = re.compile(r"[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?")
 
 
 def read_classes(reader: ManifestReader, key: str = "qosClasses") -> QosClasses:
@@ -47,6 +50,9 @@ def read_classes(reader: ManifestReader, key: str = "qosClasses") -> QosClasses:
 
 def _read_class(section: ManifestReader) -> QosClass:
     name = section.text("name")
+    if name and not _NAME.fullmatch(name):
+        fix = "letters, digits, dashes, dots and underscores, a letter or digit at both ends, at most 63"
+        section.problem("name", f"{name[:80]!r} is no name: use {fix}")
     slo = _read_slo(section)
     importance = section.choice("importance", Importance.HIGH)
     on_overload = section.choice("onOverload", OnOverload.RELEGATE)
