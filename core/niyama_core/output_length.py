@@ -11,6 +11,7 @@ __all__ = ["OutputLengthHistory"]
 
 _FEW_ANSWERS = 8
 _MEMORY = 1024
+_MAX_APPS = 1024
 
 
 @dataclass(slots=True)
@@ -48,7 +49,17 @@ class OutputLengthHistory:
     def record(self, app: str, num_output_tokens: int) -> None:
         """Remember an answer that ended by itself."""
         self._everyone.add(num_output_tokens)
-        self._by_app.setdefault(app, _Moments()).add(num_output_tokens)
+        # Taken out and put back, so that the one that has been silent for longest comes first and is forgotten first.
+        moments = self._by_app.pop(app, None) or _Moments()
+        self._by_app[app] = moments
+        moments.add(num_output_tokens)
+        if len(self._by_app) > _MAX_APPS:
+            del self._by_app[next(iter(self._by_app))]
+
+    @property
+    def num_apps(self) -> int:
+        """Applications whose answers are remembered; bounded, because clients make up the names."""
+        return len(self._by_app)
 
     def expected(self, app: str, cap: int) -> int:
         """Return the expected length in tokens, at least 1 and at most `cap`."""

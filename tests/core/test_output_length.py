@@ -55,3 +55,12 @@ def test_the_estimate_is_mean_plus_two_standard_deviations(lengths: list[int]) -
 
 def test_a_change_of_habit_is_learned_within_some_thousand_answers() -> None:
     assert a_history([1000] * 5000 + [10] * 8000).expected("app", NO_CAP) < 60
+
+
+def test_names_of_applications_that_clients_make_up_do_not_pile_up() -> None:
+    history = a_history([10] * 20, app="kept")
+    for index in range(5000):
+        history.record(f"made up {index}", 500)
+        history.record("kept", 10)
+    assert history.num_apps <= 1024
+    assert history.expected("kept", NO_CAP) == 10
