@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from google.protobuf import duration_pb2
 from niyama.v1 import generation_pb2, replica_pb2
 from niyama_core.request import Request
-from niyama_core.slo import Promise, promised_seconds
+from niyama_core.slo import Batch, Interactive, Promise, Slo
 from niyama_core.units import format_duration
 from niyama_runtime import wire
 from niyama_runtime.clock import Clock
@@ -171,13 +171,20 @@ def _read_promise(message: replica_pb2.ReplicaGenerateRequest, violations: _Viol
     except wire.WireError as error:
         violations.append(FieldViolation(f"promise.{error.field}", error.problem))
         return None
-    if promised_seconds(promise.slo) > _MOST_SECONDS:
-        kind = message.promise.WhichOneof("slo")
-        field = "interactive.ttft" if kind == "interactive" else "batch.ttlt"
-        violations.append(FieldViolation(f"promise.{field}", f"must be at most {format_duration(_MOST_SECONDS)}"))
+    for field, seconds in _times(promise.slo):
+        if seconds > _MOST_SECONDS:
+            violations.append(FieldViolation(field, f"must be at most {format_duration(_MOST_SECONDS)}"))
     if not promise.qos_class:
         violations.append(FieldViolation("promise.qos_class", "is empty: name the class that the promise comes from"))
     return promise
+
+
+def _times(slo: Slo) -> tuple[tuple[str, float], ...]:
+    match slo:
+        case Interactive(ttft=ttft, tbt=tbt):
+            return ("promise.interactive.ttft", ttft), ("promise.interactive.tbt", tbt)
+        case Batch(ttlt=ttlt):
+            return (("promise.batch.ttlt", ttlt),)
 
 
 def _read_elapsed(elapsed: duration_pb2.Duration, violations: _Violations) -> float:
