@@ -62,10 +62,10 @@ def a_batch_request(
 
 
 def a_live_request(
-    request: Request | None = None, *, expected_output: int = 100, decode_seconds: float = 0.0
+    request: Request | None = None, *, expected_output: int = 100, decode_seconds: float = 0.0, turn: int = 0
 ) -> LiveRequest:
     """Return the planner's record of a request that has just arrived."""
-    return LiveRequest(request or a_request(), expected_output, decode_seconds)
+    return LiveRequest(request or a_request(), expected_output, decode_seconds, turn)
 
 
 def a_planner(

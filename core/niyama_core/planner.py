@@ -16,6 +16,7 @@ the plan, and reports what was done.
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Protocol
 
 from niyama_core.backlog import Backlog
@@ -104,6 +105,7 @@ class IterationPlanner:
         self._policy = policy
         self._predictor = predictor
         self._max_num_seqs = max_num_seqs
+        self._turns = count()
         self._live: dict[str, LiveRequest] = {}
         self._backlog = Backlog(policy.priority)
         self._decodes = DecodeSet(predictor)
@@ -129,7 +131,7 @@ class IterationPlanner:
         if request.request_id in self._live:
             raise ValueError(f"request_id {request.request_id!r} is live already: ids must be unique")
         expected = self._lengths.expected(_history_of(request), request.max_output_tokens)
-        live = LiveRequest(request, expected, expected * self.rates.iteration_time)
+        live = LiveRequest(request, expected, expected * self.rates.iteration_time, turn=next(self._turns))
         self._live[request.request_id] = live
         self._backlog.put(live)
 

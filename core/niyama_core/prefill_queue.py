@@ -6,7 +6,7 @@ queue, and no key changes inside the heap.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 
 from niyama_core.request import LiveRequest
@@ -14,7 +14,7 @@ from niyama_core.request import LiveRequest
 __all__ = ["Key", "PrefillQueue"]
 
 Key = float | tuple[bool, bool, float]
-_Entry = tuple[Key, int, int, LiveRequest]
+_Entry = tuple[Key, int, int, int, LiveRequest]
 
 _TOLERATED_VOID_ENTRIES = 64
 
@@ -23,7 +23,7 @@ class PrefillQueue:
     """Waiting requests in the order of a key.
 
     Args:
-        key: the smallest is served first; equal keys are served in the order they were put in.
+        key: the smallest is served first; equal keys are served in the order of admission.
     """
 
     def __init__(self, key: Callable[[LiveRequest], Key]) -> None:
@@ -31,7 +31,7 @@ class PrefillQueue:
         self._key = key
         self._heap: list[_Entry] = []
         self._skipped: list[_Entry] = []
-        self._order = count()
+        self._serial = count()
         self._live: dict[str, LiveRequest] = {}
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class PrefillQueue:
         """Put a request in, or in its new place after it has advanced."""
         live.take_ticket()
         self._live[live.request.request_id] = live
-        heapq.heappush(self._heap, (self._key(live), next(self._order), live.ticket, live))
+        heapq.heappush(self._heap, (self._key(live), live.turn, next(self._serial), live.ticket, live))
         self._forget_void_entries()
 
     def remove(self, live: LiveRequest) -> bool:
@@ -62,7 +62,7 @@ class PrefillQueue:
         heap = self._heap
         while heap and _is_void(heap[0]):
             heapq.heappop(heap)
-        return heap[0][3] if heap else None
+        return heap[0][4] if heap else None
 
     def skip(self) -> None:
         """Look behind the request that `peek` has returned, until `rewind`."""
@@ -74,9 +74,9 @@ class PrefillQueue:
             heapq.heappush(self._heap, entry)
         self._skipped.clear()
 
-    def in_order(self, live_requests: Iterator[LiveRequest]) -> list[LiveRequest]:
-        """Return some of the waiting requests in the order of the key."""
-        return sorted(live_requests, key=self._key)
+    def in_order(self, live_requests: Iterable[LiveRequest]) -> list[LiveRequest]:
+        """Return some of the waiting requests in the order of the queue."""
+        return sorted(live_requests, key=lambda live: (self._key(live), live.turn))
 
     def _forget_void_entries(self) -> None:
         """Let go of entries that may never reach the top, before they outgrow the queue."""
@@ -87,4 +87,4 @@ class PrefillQueue:
 
 def _is_void(entry: _Entry) -> bool:
     """Return whether the request has advanced or left since the entry was made."""
-    return entry[2] != entry[3].ticket
+    return entry[3] != entry[4].ticket

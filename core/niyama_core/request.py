@@ -43,6 +43,7 @@ class LiveRequest:
         request: what the planner was told.
         expected_output_tokens: estimate of the answer's length, from the history of its application.
         decode_seconds: estimate of the time that such an answer decodes.
+        turn: how many were admitted before it, which decides between equals.
         due: instant by which it counts as on time: first token, or whole answer of a batch request.
         prefill_due: instant by which its prefill must be complete for that, by the estimate at admission; of an
             interactive request that has lost its KV, the instant its next token is due.
@@ -59,6 +60,7 @@ class LiveRequest:
     request: Request
     expected_output_tokens: int
     decode_seconds: float
+    turn: int = 0
     due: float = field(init=False)
     prefill_due: float = field(init=False)
     tbt: float | None = field(init=False)

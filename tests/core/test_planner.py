@@ -54,6 +54,14 @@ def test_a_long_prompt_is_computed_over_several_iterations() -> None:
     assert planner.plan(1.0, PLENTY).decodes == ("request",)
 
 
+def test_a_begun_prefill_is_completed_before_an_equal_one_begins() -> None:
+    planner = a_planner("sarathi-fcfs", token_budget=256)
+    planner.admit(a_request("first", prompt=600))
+    planner.admit(a_request("second", prompt=600))
+    order = [served(run_one(planner, 0.1 * i)) for i in range(5)]
+    assert order == [["first"], ["first"], ["first", "second"], ["second"], ["second"]]
+
+
 def test_decodes_are_always_in_and_prefill_gets_what_they_leave() -> None:
     planner = a_planner("sarathi-fcfs", token_budget=256)
     for index in range(3):

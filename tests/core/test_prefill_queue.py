@@ -8,8 +8,8 @@ from niyama_core.request import LiveRequest
 from tests.builders import a_live_request, a_request
 
 
-def a_waiting(name: str, prompt: int = 100) -> LiveRequest:
-    return a_live_request(a_request(name, prompt=prompt))
+def a_waiting(name: str, prompt: int = 100, *, turn: int = 0) -> LiveRequest:
+    return a_live_request(a_request(name, prompt=prompt), turn=turn)
 
 
 def a_queue(*lives: LiveRequest) -> PrefillQueue:
@@ -31,7 +31,7 @@ def walk(queue: PrefillQueue) -> list[str]:
 
 @given(st.lists(st.integers(1, 50)))
 def test_requests_come_by_key_and_equal_ones_by_turn(prompts: list[int]) -> None:
-    lives = [a_waiting(f"r{index}", prompt) for index, prompt in enumerate(prompts)]
+    lives = [a_waiting(f"r{index}", prompt, turn=index) for index, prompt in enumerate(prompts)]
     expected = [live.request.request_id for live in sorted(lives, key=lambda live: live.prefill_remaining)]
     assert walk(a_queue(*lives)) == expected
 
@@ -47,6 +47,14 @@ def test_a_request_that_advanced_stands_in_its_new_place_only() -> None:
     long.advance_prefill(80, now=0.0)
     queue.put(long)
     assert walk(queue) == ["long", "short"]
+
+
+def test_a_request_that_advanced_keeps_its_turn_among_equals() -> None:
+    first, second = a_waiting("first", 100, turn=1), a_waiting("second", 80, turn=2)
+    queue = a_queue(first, second)
+    first.advance_prefill(20, now=0.0)
+    queue.put(first)
+    assert walk(queue) == ["first", "second"]
 
 
 def test_a_removed_request_is_gone_wherever_it_stood() -> None:
