@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "generate": "Stream the answer to a prompt, and say whether the promise was kept.",
     "status": "Show how replicas and classes fare.",
     "bench": "Send load to a cluster and measure what it keeps of its promises.",
+    "sim": "Try policies without GPUs, and plan real iterations again.",
     "validate": "Check manifests and tell everything that is wrong.",
     "demo": "Show a cluster keep promises where first-come-first-served breaks them.",
 }

@@ -42,6 +42,23 @@ class SimulationResult:
     engines: tuple[EngineCounts, ...]
     seconds: float
 
+    @property
+    def num_iterations(self) -> int:
+        """Iterations of all replicas."""
+        return sum(counts.num_iterations for counts in self.engines)
+
+    @property
+    def mean_chunk_tokens(self) -> float | None:
+        """Mean prompt tokens of the iterations that computed any; None when none did."""
+        num_iterations = sum(counts.num_prefill_iterations for counts in self.engines)
+        return sum(counts.prefill_tokens for counts in self.engines) / num_iterations if num_iterations else None
+
+    @property
+    def busy_fraction(self) -> float | None:
+        """Share of the replicas' time that was spent in iterations; None when no time has passed."""
+        available = self.seconds * len(self.engines)
+        return sum(counts.busy_seconds for counts in self.engines) / available if available else None
+
 
 def simulate(
     settings: SimulationSettings,

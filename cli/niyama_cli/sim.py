@@ -1,0 +1,194 @@
+"""`niyama sim`: the policies that production runs, without GPUs and in no time."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from niyama_core.profiles import PROFILES
+from niyama_core.replay import ReplayError
+from niyama_core.slo import default_classes
+from niyama_eval.arrivals import parse_arrivals
+from niyama_eval.errors import EvaluationError
+from niyama_eval.results import results_document, slos_of, versions
+from niyama_eval.settings import WorkloadSettings, parse_mix
+from niyama_eval.tables import comparison_table, run_table
+from niyama_sim.cluster import SimulationError
+from niyama_sim.replay import LogError, RunReport, replay_log
+from niyama_sim.settings import SimulationSettings
+from rich.console import Console
+
+from niyama_cli.errors import CommandError, told_plainly
+from niyama_cli.json_output import print_json
+from niyama_cli.manifest_file import read_cluster
+from niyama_cli.sim_options import (
+    ArrivalsOption,
+    ClassesOption,
+    DurationOption,
+    LowImportanceOption,
+    MixOption,
+    NoiseOption,
+    NumRequestsOption,
+    PlacementOption,
+    PoliciesOption,
+    ProfileOption,
+    QpsOption,
+    ReplicasOption,
+    SeedOption,
+    WorkloadsOption,
+)
+from niyama_cli.sim_run import PolicyRun, draw_workload, engine_table, run_policies
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Try policies without GPUs, and plan real iterations again.",
+    epilog="Example: niyama sim run --workload azure-code-2024 --qps 3 --num-requests 2000 --policy niyama",
+)
+
+
+@app.command(
+    help="Simulate a cluster under a workload; several policies are given the very same requests.",
+    epilog="Example: niyama sim run --workload azure-code-2024 --qps 3 --num-requests 2000 "
+    "--policy sarathi-fcfs --policy niyama",
+)
+def run(
+    workload: WorkloadsOption,
+    qps: QpsOption = None,
+    policy: PoliciesOption = None,
+    replicas: ReplicasOption = 1,
+    placement: PlacementOption = "niyama",
+    arrivals: ArrivalsOption = "poisson",
+    mix: MixOption = None,
+    classes: ClassesOption = None,
+    low_importance: LowImportanceOption = None,
+    num_requests: NumRequestsOption = None,
+    duration: DurationOption = None,
+    profile: ProfileOption = "a100-llama3-8b",
+    noise: NoiseOption = 0.05,
+    seed: SeedOption = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Draw the requests, run them under each policy, tell."""
+    cluster = SimulationSettings(
+        placement=placement,
+        profile=PROFILES[profile],
+        classes=default_classes() if classes is None else read_cluster(classes).qos_classes,
+        num_replicas=replicas,
+        noise=noise,
+        seed=seed,
+    )
+    with told_plainly(EvaluationError, SimulationError):
+        settings = WorkloadSettings(
+            workloads=tuple(workload),
+            arrivals=parse_arrivals(arrivals),
+            qps=qps,
+            num_requests=num_requests,
+            duration=duration,
+            mix=None if mix is None else parse_mix(mix),
+            low_importance=low_importance,
+            context_tokens=cluster.profile.context_tokens,
+        )
+        requests = draw_workload(settings, cluster.classes, seed=seed)
+        runs = run_policies(policy or ["niyama"], requests, cluster=cluster, console=Console(stderr=True))
+    if as_json:
+        print_json(_document(settings, cluster, runs=runs))
+    else:
+        _print(cluster, runs)
+
+
+@app.command(
+    help="Plan the iterations of decision logs again, and name whatever is planned otherwise.",
+    epilog="Example: niyama sim replay decisions.jsonl",
+)
+def replay(
+    logs: Annotated[
+        list[Path], typer.Argument(metavar="LOG...", help="Decision logs; files rotated out of them are read, too.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Exit with 1 when anything differs."""
+    with told_plainly(OSError, LogError, ReplayError), Console(stderr=True).status("planning again"):
+        reports = [(log, report) for log in logs for report in replay_log(log)]
+    if as_json:
+        print_json([_report_document(log, report) for log, report in reports])
+    else:
+        for log, report in reports:
+            typer.echo(f"{log}: {_report_in_words(report)}")
+    if not any(report.num_iterations for _, report in reports):
+        raise CommandError("there is no iteration that could be planned again")
+    if any(report.differences for _, report in reports):
+        raise typer.Exit(1)
+
+
+def _print(cluster: SimulationSettings, runs: Mapping[str, PolicyRun]) -> None:
+    """Print the table of one policy, or those of several side by side, and below it what the replicas did."""
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    replicas = "1 replica" if cluster.num_replicas == 1 else f"{cluster.num_replicas} replicas, {cluster.placement}"
+    if len(runs) == 1:
+        ((policy, only),) = runs.items()
+        console.print(run_table(only.figures, title=f"{policy}, simulated, {replicas} of {cluster.profile.name}"))
+    else:
+        outcomes = [outcome for one in runs.values() for outcome in one.outcomes]
+        console.print(f"simulated, {replicas} of {cluster.profile.name}", highlight=False)
+        console.print(comparison_table({name: one.figures for name, one in runs.items()}, slos=slos_of(outcomes)))
+    console.print(engine_table(runs))
+
+
+def _document(
+    settings: WorkloadSettings, cluster: SimulationSettings, *, runs: Mapping[str, PolicyRun]
+) -> Mapping[str, object]:
+    """Return the content of `results.json`, with what it depends on and what the replicas did."""
+    facts = {
+        "traffic": [Path(name).name for name in settings.workloads],
+        "arrivals": str(settings.arrivals),
+        "qps": settings.qps,
+        "num_requests": settings.num_requests,
+        "duration_s": settings.duration,
+        "mix": settings.mix,
+        "low_importance": settings.low_importance,
+        "classes": list(cluster.classes.by_name),
+        "replicas": cluster.num_replicas,
+        "placement": cluster.placement,
+        "engine": "simulated",
+        "profile": cluster.profile.name,
+        "iteration_noise_sigma": cluster.noise,
+        "seed": cluster.seed,
+        "versions": versions(),
+        "engines": {policy: asdict(one.engines) for policy, one in runs.items()},
+    }
+    return results_document({policy: one.figures for policy, one in runs.items()}, facts)
+
+
+def _report_document(log: Path, report: RunReport) -> Mapping[str, object]:
+    return {
+        "log": str(log),
+        "replica": report.header.replica,
+        "policy": report.header.scheduler.policy,
+        "num_iterations": report.num_iterations,
+        "differences": [
+            {
+                "iteration": difference.index,
+                "field": difference.field,
+                "recorded": repr(difference.recorded),
+                "replayed": repr(difference.replayed),
+            }
+            for difference in report.differences
+        ],
+        "stopped": report.stopped or None,
+    }
+
+
+def _report_in_words(report: RunReport) -> str:
+    head = f"{report.header.replica or 'a replica'}, {report.header.scheduler.policy}"
+    if not report.num_iterations:
+        return f"{head}: cannot be planned again: {report.stopped}"
+    iterations = "1 iteration" if report.num_iterations == 1 else f"{report.num_iterations:,} iterations"
+    done = f"{head}: {iterations} planned again"
+    if report.differences:
+        return "\n  ".join([f"{done}, the last of them otherwise", *map(str, report.differences)])
+    return f"{done}, all alike" + (f"; no further: {report.stopped}" if report.stopped else "")

@@ -1,0 +1,120 @@
+"""What `niyama sim run` does between its options and its figures: one workload, through every policy."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from niyama_core.slo import QosClasses
+from niyama_core.units import format_duration
+from niyama_eval.outcomes import RequestOutcome
+from niyama_eval.results import PolicyResult, summarise
+from niyama_eval.settings import WorkloadSettings
+from niyama_eval.tables import format_share
+from niyama_eval.workloads import WorkloadRequest, generate
+from niyama_sim.cluster import SimulationResult, simulate
+from niyama_sim.settings import SimulationSettings
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from niyama_cli.errors import CommandError
+
+__all__ = ["EngineFigures", "PolicyRun", "draw_workload", "engine_table", "run_policies"]
+
+_REQUESTS_A_STEP = 50
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFigures:
+    """What the replicas of a simulation did.
+
+    Attributes:
+        simulated_seconds: from the start to the last token.
+        num_iterations: of all replicas.
+        mean_chunk_tokens: prompt tokens of the iterations that computed any.
+        busy_fraction: share of the replicas' time that was spent in iterations.
+    """
+
+    simulated_seconds: float
+    num_iterations: int
+    mean_chunk_tokens: float | None
+    busy_fraction: float | None
+
+    @classmethod
+    def of(cls, result: SimulationResult) -> "EngineFigures":
+        """Return the figures of a run."""
+        return cls(result.seconds, result.num_iterations, result.mean_chunk_tokens, result.busy_fraction)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRun:
+    """One policy's run: what became of each request, the figures of that, and what the replicas did."""
+
+    outcomes: Sequence[RequestOutcome]
+    figures: PolicyResult
+    engines: EngineFigures
+
+
+def draw_workload(settings: WorkloadSettings, classes: QosClasses, *, seed: int) -> Sequence[WorkloadRequest]:
+    """Return the requests that every policy is given.
+
+    Raises:
+        CommandError: there are none.
+        EvaluationError: they cannot be drawn.
+    """
+    workload = generate(settings, classes, rng=np.random.default_rng(seed))
+    if not workload:
+        raise CommandError("no request arrives in that time: ask for a longer duration, or a higher rate")
+    return workload
+
+
+def run_policies(
+    policies: Sequence[str], workload: Sequence[WorkloadRequest], *, cluster: SimulationSettings, console: Console
+) -> Mapping[str, PolicyRun]:
+    """Run the same requests under each policy; progress is shown on `console`.
+
+    Raises:
+        SimulationError: the cluster cannot run them.
+    """
+    runs: dict[str, PolicyRun] = {}
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        for policy in dict.fromkeys(policies):
+            task = progress.add_task(policy, total=len(workload))
+            settings = replace(cluster, scheduler=replace(cluster.scheduler, policy=policy))
+            result = simulate(settings, workload, on_outcome=_step(progress, task))
+            figures = summarise(result.outcomes, class_names=settings.classes.by_name)
+            runs[policy] = PolicyRun(result.outcomes, figures, EngineFigures.of(result))
+    return runs
+
+
+def _step(progress: Progress, task: TaskID) -> Callable[[RequestOutcome], None]:
+    """Return what counts a request that has ended; the bar moves once for many of them."""
+    num_ended = 0
+
+    def count(_: RequestOutcome) -> None:
+        nonlocal num_ended
+        num_ended += 1
+        if num_ended % _REQUESTS_A_STEP == 0:
+            progress.update(task, completed=num_ended)
+
+    return count
+
+
+def engine_table(runs: Mapping[str, PolicyRun]) -> Table:
+    """Return what the replicas did under each policy."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for label in ("policy", "simulated", "iterations", "mean chunk", "busy"):
+        table.add_column(label, justify="left" if label == "policy" else "right")
+    for policy, run in runs.items():
+        table.add_row(policy, *_cells(run.engines))
+    return table
+
+
+def _cells(engines: EngineFigures) -> Iterator[str]:
+    chunk = engines.mean_chunk_tokens
+    yield format_duration(engines.simulated_seconds)
+    yield f"{engines.num_iterations:,}"
+    yield "–" if chunk is None else f"{chunk:,.0f} tokens"
+    yield format_share(engines.busy_fraction)

@@ -1,0 +1,194 @@
+"""`niyama sim`: what is simulated and how it is told, and logs that are planned again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from niyama_cli.__main__ import run
+from niyama_core.journal import IterationRecord, JournalHeader
+from niyama_core.journaled_planner import JournaledPlanner
+from niyama_core.policies import SchedulerSettings
+
+from tests.builders import a_batch_request, a_planner, a_request
+
+A_SHORT_RUN = ["sim", "run", "--workload", "azure-code-2023", "--qps", "4", "--num-requests", "60"]
+
+MANIFEST = """
+apiVersion: niyama.dev/v1alpha1
+kind: NiyamaCluster
+metadata: {name: test}
+spec:
+  model: {name: a-model}
+  qosClasses:
+  - {name: person, interactive: {ttft: 2s, tbt: 100ms}}
+  - {name: machine, batch: {ttlt: 5m}}
+"""
+
+
+def figures(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+    assert run([*A_SHORT_RUN, *options, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert isinstance(document, dict)
+    return document
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return what a command says when it fails: one line, and nothing else."""
+    assert run(list(arguments)) != 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.strip().splitlines()
+    return line
+
+
+def test_one_policy_is_told_by_class_with_what_the_replicas_did(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(A_SHORT_RUN) == 0
+    table = capsys.readouterr().out
+    for word in ("chat", "summarise", "nightly", "60 of 60 completed", "iterations", "mean chunk", "busy"):
+        assert word in table
+
+
+def test_several_policies_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*A_SHORT_RUN, "--policy", "sarathi-fcfs", "--policy", "niyama"]) == 0
+    header = next(line for line in capsys.readouterr().out.splitlines() if "niyama" in line)
+    assert header.split() == ["sarathi-fcfs", "niyama"]
+
+
+def test_json_has_the_figures_of_every_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    document = figures(
+        capsys, "--policy", "qoserve", "--policy", "niyama", "--replicas", "2", "--low-importance", "0.2"
+    )
+    assert list(document["policies"]) == ["qoserve", "niyama"]
+    for policy, result in document["policies"].items():
+        assert (result["num_requests"], result["num_completed"], result["num_lost"]) == (60, 60, 0)
+        engines = document["engines"][policy]
+        assert engines["num_iterations"] > 60
+        assert 0 < engines["busy_fraction"] <= 1
+        assert engines["simulated_seconds"] > 60 / 4 / 2
+    assert (document["replicas"], document["engine"], document["seed"]) == (2, "simulated", 1)
+
+
+def test_the_same_seed_gives_the_same_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert figures(capsys, "--seed", "7") == figures(capsys, "--seed", "7")
+    assert figures(capsys, "--seed", "7") != figures(capsys, "--seed", "8")
+
+
+def test_classes_come_from_a_manifest(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    manifest = tmp_path / "cluster.yaml"
+    manifest.write_text(MANIFEST)
+    document = figures(capsys, "--classes", str(manifest), "--mix", "3:1")
+    by_class = document["policies"]["niyama"]["by_class"]
+    assert list(by_class) == ["person", "machine"]
+    assert by_class["person"]["num_requests"] > by_class["machine"]["num_requests"]
+
+
+def test_a_trace_file_is_replayed_at_its_own_times(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    rows = [f"2023-11-16 18:00:{second:02}.0000000,{100 + second},5" for second in range(30)]
+    trace.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *rows]) + "\n")
+    assert run(["sim", "run", "--workload", str(trace), "--arrivals", "trace", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["policies"]["niyama"]["num_completed"] == 30
+    assert 29 < document["engines"]["niyama"]["simulated_seconds"] < 31
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--qps", "0"], "qps: 0.0 is not above 0"),
+        (["--policy", "magic"], "'magic' is unknown: choose one of niyama"),
+        (["--placement", "magic"], "'magic' is unknown: choose one of niyama"),
+        (["--profile", "abacus"], "'abacus' is unknown: choose one of a100-llama3-8b"),
+        (["--workload", "nowhere.csv"], "'nowhere.csv' is neither a workload nor a file"),
+        (["--mix", "1:1"], "2 weights for 3 classes"),
+        (["--arrivals", "sometimes"], "'sometimes' names no arrivals"),
+        (["--classes", "nowhere.yaml"], "cannot read nowhere.yaml"),
+        (["--replicas", "0"], "--replicas"),
+        (["--noise", "-1"], "--noise"),
+        (["--duration", "10s"], "both it and num_requests are given"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(capsys: pytest.CaptureFixture[str], options: list[str], problem: str) -> None:
+    assert problem in complaint(capsys, *A_SHORT_RUN, *options)
+
+
+def test_a_time_in_which_nothing_arrives_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["sim", "run", "--workload", "sharegpt", "--qps", "0.001", "--duration", "1s"]
+    assert "no request arrives in that time" in complaint(capsys, *options)
+
+
+def test_without_anything_said_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["sim"])
+    said = capsys.readouterr()
+    assert "run" in said.out + said.err
+    assert "replay" in said.out + said.err
+
+
+def some_records() -> list[IterationRecord]:
+    """Return what a replica logs of two requests."""
+    records: list[IterationRecord] = []
+    planner = JournaledPlanner(a_planner(), records.append)
+    planner.admit(a_request("first", prompt=3000))
+    planner.admit(a_batch_request("second", prompt=3000))
+    for step in range(6):
+        planner.record(planner.plan(step / 10, 400_000).executed(0.1), (step + 1) / 10)
+    return records
+
+
+def write_log(path: Path, records: list[IterationRecord], *, policy: str = "niyama") -> None:
+    header = JournalHeader(SchedulerSettings(policy), profile="a100-llama3-8b", replica="replica-7")
+    lines = [header.to_json_dict(), *(record.to_json_dict() for record in records)]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "decisions.jsonl"
+
+
+def test_a_log_that_is_planned_again_alike_is_said_so(capsys: pytest.CaptureFixture[str], log: Path) -> None:
+    write_log(log, some_records())
+    assert run(["sim", "replay", str(log)]) == 0
+    assert capsys.readouterr().out == f"{log}: replica-7, niyama: 6 iterations planned again, all alike\n"
+
+
+def test_what_is_planned_otherwise_is_named_and_the_command_fails(
+    capsys: pytest.CaptureFixture[str], log: Path
+) -> None:
+    write_log(log, some_records(), policy="sarathi-fcfs")
+    assert run(["sim", "replay", str(log)]) == 1
+    said = capsys.readouterr().out
+    assert "1 iteration planned again, the last of them otherwise" in said
+    assert "iteration 0: token_budget was 2552, replayed 256" in said
+
+
+def test_differences_are_told_as_json(capsys: pytest.CaptureFixture[str], log: Path) -> None:
+    write_log(log, some_records(), policy="sarathi-fcfs")
+    assert run(["sim", "replay", str(log), "--json"]) == 1
+    (report,) = json.loads(capsys.readouterr().out)
+    assert (report["replica"], report["num_iterations"], report["stopped"]) == ("replica-7", 1, None)
+    assert {"iteration": 0, "field": "token_budget", "recorded": "2552", "replayed": "256"} in report["differences"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (None, "No such file"),
+        ("no log\n", "line 1: is no JSON"),
+        ("{}\n", "line 1: schema_version: must be 1, not None"),
+        ("", "there is no iteration that could be planned again"),
+    ],
+)
+def test_a_file_that_is_no_log_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], log: Path, text: str | None, problem: str
+) -> None:
+    if text is not None:
+        log.write_text(text)
+    assert problem in complaint(capsys, "sim", "replay", str(log))
+
+
+def test_a_log_whose_beginning_is_gone_cannot_be_planned_again(capsys: pytest.CaptureFixture[str], log: Path) -> None:
+    write_log(log, some_records()[3:])
+    assert run(["sim", "replay", str(log)]) == 1
+    assert "cannot be planned again: it begins at iteration 3" in capsys.readouterr().out
