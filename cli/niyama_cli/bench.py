@@ -12,7 +12,6 @@ from niyama_core.units import format_duration
 from niyama_eval.arrivals import Arrivals, Poisson, Replayed, parse_arrivals
 from niyama_eval.errors import EvaluationError
 from niyama_eval.figures import WORKLOADS
-from niyama_eval.report import About, write_report
 from niyama_eval.results import PolicyResult, results_document, summarise, versions, write_results
 from niyama_eval.settings import WorkloadSettings
 from niyama_eval.tables import run_table
@@ -158,10 +157,7 @@ def _write(settings: BenchSettings, result: BenchResult, *, json_file: Path | No
         figures = summarise(result.outcomes, class_names=result.class_names)
         write_results(json_file, {result.policy: figures}, settings=facts)
     if plots is not None:
-        write_report(
-            plots, {result.policy: result.outcomes}, about=_about(settings, result), class_names=result.class_names
-        )
-        typer.echo(f"report: {plots / 'report.html'}", err=True)
+        _write_report(settings, result, plots)
 
 
 def _facts(settings: BenchSettings, result: BenchResult) -> Mapping[str, object]:
@@ -181,12 +177,17 @@ def _facts(settings: BenchSettings, result: BenchResult) -> Mapping[str, object]
     }
 
 
-def _about(settings: BenchSettings, result: BenchResult) -> About:
+def _write_report(settings: BenchSettings, result: BenchResult, folder: Path) -> None:
+    # Imports matplotlib, which takes a second: only who asks for plots waits for it.
+    from niyama_eval.report import About, write_report
+
     names = ", ".join(Path(name).name for name in settings.workload.workloads)
-    return About(
+    about = About(
         title=f"Promises of {result.status.cluster}",
         lead=f"{len(result.outcomes)} requests like those of {names}, sent whether the cluster kept up or not.",
         settings=_facts(settings, result),
         reproduce=shlex.join(["niyama", *sys.argv[1:]]),
         source=f"niyama bench: {names}",
     )
+    write_report(folder, {result.policy: result.outcomes}, about=about, class_names=result.class_names)
+    typer.echo(f"report: {folder / 'report.html'}", err=True)

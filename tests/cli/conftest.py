@@ -17,5 +17,5 @@ def cluster_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cluster(cluster_folder: Path) -> Iterator[str]:
     """The address of its router."""
-    with running_cluster(cluster_folder) as address:
+    with running_cluster(cluster_folder, "--speed", "8") as address:
         yield address
