@@ -8,7 +8,7 @@ from niyama_runtime import wire
 
 from niyama_router.admission import ModelFacts
 from niyama_router.attainment import Attainment
-from niyama_router.directory import Directory, KnownReplica
+from niyama_router.directory import Directory
 from niyama_router.load_store import BoardSource
 from niyama_router.replica_client import ReplicaClients
 from niyama_router.settings import LiveRules, RouterSettings
@@ -66,7 +66,7 @@ class ClusterView:
             policy=rules.policy,
             load_board=self._board_state(),
             classes=self._attainment.by_class(rules.classes),
-            replicas=[self._replica(known, now) for known in self._directory.replicas()],
+            replicas=self._replicas(now),
         )
 
     async def describe(self, now: float) -> describe_pb2.DescribeResponse:
@@ -91,13 +91,17 @@ class ClusterView:
             case False:
                 return inference_pb2.LOAD_BOARD_STATE_DISCONNECTED
 
-    def _replica(self, known: KnownReplica, now: float) -> inference_pb2.ReplicaStatus:
-        return inference_pb2.ReplicaStatus(
-            load=wire.load_to_wire(known.load),
-            load_age=wire.duration_to_wire(max(0.0, now - known.load_since)),
-            placeable=self._directory.is_placeable(known, now),
-            num_open=known.num_open,
-        )
+    def _replicas(self, now: float) -> list[inference_pb2.ReplicaStatus]:
+        placeable = self._directory.placeable(now)
+        return [
+            inference_pb2.ReplicaStatus(
+                load=wire.load_to_wire(known.load),
+                load_age=wire.duration_to_wire(max(0.0, now - known.load_since)),
+                placeable=known.load.replica in placeable,
+                num_open=known.num_open,
+            )
+            for known in self._directory.replicas()
+        ]
 
     async def _ask_a_replica(self, now: float) -> describe_pb2.DescribeResponse:
         for candidate in self._directory.candidates(now):

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+import structlog
 from niyama_core.load import ReplicaLoad
 from niyama_core.placement import Candidate
 from niyama_runtime.load_board import Change, MembershipChange
@@ -18,6 +19,8 @@ from niyama_runtime.load_board import Change, MembershipChange
 from niyama_router.load_store import Sighting
 
 __all__ = ["Booking", "Directory", "KnownReplica"]
+
+_log = structlog.get_logger(__name__)
 
 _SILENT_SECONDS = 3.0
 _ASK_AFTER_SECONDS = 1.5
@@ -175,9 +178,12 @@ class Directory:
     def lose(self, name: str, incarnation: int, *, now: float) -> None:
         """Place nothing on that start of a replica, a call to which broke, before it gives a sign of life."""
         known = self._replicas.get(name)
-        if known is not None and known.load.incarnation == incarnation:
-            known.lost_at = now
-            self._tell(now)
+        if known is None or known.load.incarnation != incarnation:
+            return
+        if known.is_awake(now):
+            _log.warning("replica_lost", replica=name, address=known.load.address, num_open=known.num_open)
+        known.lost_at = now
+        self._tell(now)
 
     def candidates(self, now: float) -> list[Candidate]:
         """Return where a request could be placed."""
@@ -190,9 +196,14 @@ class Directory:
         """
         return self._replicas[name].book(num_tokens)
 
-    def is_placeable(self, known: KnownReplica, now: float) -> bool:
-        """Return whether new requests may be placed there."""
-        return known in self._pool(now)
+    def incarnation(self, name: str) -> int | None:
+        """Return which start of a replica is the present one; None when it is not known."""
+        known = self._replicas.get(name)
+        return known.load.incarnation if known else None
+
+    def placeable(self, now: float) -> frozenset[str]:
+        """Return the names of those on which new requests may be placed."""
+        return frozenset(known.load.replica for known in self._pool(now))
 
     def addresses(self) -> frozenset[str]:
         """Return the addresses of all."""

@@ -156,7 +156,7 @@ class Dispatcher:
         # A replica that is there to refuse says why; a connection that broke says nothing.
         if failure.code is grpc.StatusCode.UNAVAILABLE and not failure.reason:
             self._directory.lose(berth.replica, berth.load.incarnation, now=self._clock.now())
-        _log.warning(
+        _log.info(
             "stream_lost",
             request_id=journey.request_id,
             replica=berth.replica,

@@ -76,19 +76,21 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
     async def _serve(self, journey: Journey, context: Context) -> None:
         """Bring a journey to its end, and tell client and ledger."""
         self._ledger.began(journey)
+        outcome, failure = Outcome(journey, OutcomeKind.FAILED), None
         try:
             completion = await self._dispatcher.serve(journey, context)
+            outcome = Outcome(journey, OutcomeKind.COMPLETED, completion)
         except RequestFailedError as error:
-            outcome = Outcome(journey, _kind_of(error.failure))
-            self._ledger.ended(outcome)
-            context.set_trailing_metadata(trailers(outcome))
-            await status.abort(context, error.failure)
+            failure = error.failure
+            outcome = Outcome(journey, _kind_of(failure, journey))
         except asyncio.CancelledError:
-            self._ledger.ended(Outcome(journey, self._kind_of_cancellation(journey)))
+            outcome = Outcome(journey, self._kind_of_cancellation(journey))
             raise
-        outcome = Outcome(journey, OutcomeKind.COMPLETED, completion)
-        self._ledger.ended(outcome)
+        finally:
+            self._ledger.ended(outcome)
         context.set_trailing_metadata(trailers(outcome))
+        if failure is not None:
+            await status.abort(context, failure)
 
     def _kind_of_cancellation(self, journey: Journey) -> OutcomeKind:
         """Return whether the client left, or saw its deadline pass and so was failed."""
@@ -101,8 +103,8 @@ def _journey(admitted: Admitted, context: Context) -> Journey:
     return Journey(admitted, deadline=None if left is None else admitted.arrival + left)
 
 
-def _kind_of(failure: Failure) -> OutcomeKind:
-    is_refusal = failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+def _kind_of(failure: Failure, journey: Journey) -> OutcomeKind:
+    is_refusal = failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED and not journey.is_accepted
     return OutcomeKind.REJECTED if is_refusal else OutcomeKind.FAILED
 
 

@@ -4,7 +4,7 @@ A record that changes, by named transitions only. It outlives each stay at a rep
 rules that span them: one `Accepted`, no token twice, a bounded number of moves, never back to who gave it back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from niyama.v1 import replica_pb2
@@ -70,8 +70,8 @@ class Journey:
         """Its promise cannot be kept where it is."""
         self._relegated_at.add(self.replica)
 
-    def placement_request(self, now: float, incarnations: Mapping[str, int]) -> PlacementRequest:
-        """Return what placement is asked; `incarnations` are the replicas' present ones by name."""
+    def placement_request(self, now: float, incarnation: Callable[[str], int | None]) -> PlacementRequest:
+        """Return what placement is asked; `incarnation` says which start of a replica is the present one."""
         admitted = self.admitted
         promise = admitted.promise
         # Refusing is for the door: what was taken on is served, late if need be.
@@ -82,12 +82,12 @@ class Journey:
             num_prompt_tokens=admitted.num_prompt_tokens,
             expected_output_tokens=admitted.expected_output_tokens,
             elapsed=self.elapsed(now),
-            excluded=frozenset(name for name, start in self._shunned.items() if incarnations.get(name) == start),
+            excluded=frozenset(name for name, start in self._shunned.items() if incarnation(name) == start),
         )
 
-    def rescue_request(self, now: float, incarnations: Mapping[str, int]) -> PlacementRequest:
+    def rescue_request(self, now: float, incarnation: Callable[[str], int | None]) -> PlacementRequest:
         """Return what placement is asked when it is to be on time elsewhere."""
-        request = self.placement_request(now, incarnations)
+        request = self.placement_request(now, incarnation)
         return replace(request, excluded=request.excluded | self._relegated_at)
 
     def to_replica(self, now: float) -> replica_pb2.ReplicaGenerateRequest:

@@ -39,6 +39,8 @@ class RouterMetrics:
             "largest_tbt", "The largest gap between two tokens of a request.", buckets=_SHORT_SECONDS
         )
         self._ttlt = self._histogram("ttlt", "Arrival to last token.", buckets=_LONG_SECONDS)
+        self._seen: set[str] = set()
+        self._series: set[tuple[str, str]] = set()
         board_registry = registry if has_board else None
         self._board_up = Gauge("niyama_load_board_up", "Whether Redis answers.", registry=board_registry)
         self._replicas = Gauge(
@@ -70,13 +72,24 @@ class RouterMetrics:
         """Set the gauges; `board_up` is None without a load board."""
         if board_up is not None:
             self._board_up.set(board_up)
-        replicas = directory.replicas()
-        num_placeable = sum(directory.is_placeable(known, now) for known in replicas)
+        num_placeable = len(directory.placeable(now))
         self._replicas.labels("true").set(num_placeable)
-        self._replicas.labels("false").set(len(replicas) - num_placeable)
-        self._load_age.clear()
-        for known in replicas:
+        self._replicas.labels("false").set(len(directory) - num_placeable)
+        names = set()
+        for known in directory.replicas():
+            names.add(known.load.replica)
             self._load_age.labels(known.load.replica).set(max(0.0, now - known.load_since))
+        self._drop(self._seen - names)
+        self._seen = names
+
+    def _drop(self, names: set[str]) -> None:
+        """End the series of replicas that are gone: their successors may have other names, for ever."""
+        for name in names:
+            self._load_age.remove(name)
+        for labels in [labels for labels in self._series if labels[1] in names]:
+            self._series.remove(labels)
+            for metric in (self._on_time, self._ttft, self._tbt, self._ttlt):
+                metric.remove(*labels)
 
     def _completed(self, outcome: Outcome) -> None:
         completion = outcome.completion
@@ -85,10 +98,11 @@ class RouterMetrics:
         labels = (outcome.qos_class, outcome.journey.replica)
         self._ttft.labels(*labels).observe(completion.ttft.ToNanoseconds() / 1e9)
         self._ttlt.labels(*labels).observe(completion.ttlt.ToNanoseconds() / 1e9)
+        gaps = self._tbt.labels(*labels)
         if completion.HasField("largest_tbt"):
-            self._tbt.labels(*labels).observe(completion.largest_tbt.ToNanoseconds() / 1e9)
-        if completion.on_time:
-            self._on_time.labels(*labels).inc()
+            gaps.observe(completion.largest_tbt.ToNanoseconds() / 1e9)
+        self._on_time.labels(*labels).inc(completion.on_time)
+        self._series.add(labels)
         if completion.num_late_tokens:
             self._late.labels(outcome.qos_class).inc(completion.num_late_tokens)
 

@@ -4,7 +4,6 @@ The core's answer is instant and final for the moment. Waiting is only for a rep
 replica's own queue.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -72,17 +71,14 @@ class Placing:
             return None
         now = self._clock.now()
         candidates = self._directory.candidates(now)
-        request = journey.rescue_request(now, self._incarnations())
+        request = journey.rescue_request(now, self._directory.incarnation)
         placed = rescue(request, candidates, policy=self._live.placement)
         return None if placed is None else self._book(journey, placed)
 
     def _try(self, journey: Journey, now: float) -> Placed | Refusal:
         candidates = self._directory.candidates(now)
-        request = journey.placement_request(now, self._incarnations())
+        request = journey.placement_request(now, self._directory.incarnation)
         return place(request, candidates, policy=self._live.placement)
-
-    def _incarnations(self) -> Mapping[str, int]:
-        return {known.load.replica: known.load.incarnation for known in self._directory.replicas()}
 
     def _book(self, journey: Journey, placed: Placed) -> Berth:
         booking = self._directory.book(placed.replica, journey.admitted.num_prompt_tokens)

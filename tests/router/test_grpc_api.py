@@ -9,8 +9,17 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from niyama.v1 import describe_pb2, generation_pb2, inference_pb2
+from niyama_core.load import ReplicaLoad
+from niyama_core.slo import Interactive, Promise
+from niyama_router.admission import Admitted
+from niyama_router.directory import Directory
+from niyama_router.journey import Journey
+from niyama_router.load_store import Sighting
+from niyama_router.metrics import RouterMetrics
+from niyama_router.outcome import Outcome, OutcomeKind
 from niyama_runtime.grpc_channel import open_channel
 from niyama_runtime.status import failure_of
+from prometheus_client import generate_latest
 
 from tests.router.conftest import StartReplica
 from tests.router.harness import RouterUnderTest, until
@@ -130,6 +139,26 @@ async def test_a_stream_that_outlasts_the_grace_period_is_cut_off(start_replica:
         await until(lambda: replica.num_cancelled == 1)
     assert answer.failure is not None
     assert answer.failure.code is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_metrics_of_a_replica_that_is_gone_end() -> None:
+    metrics, directory = RouterMetrics(has_board=True), Directory()
+    load = ReplicaLoad("gone", "127.0.0.1:1", incarnation=1)
+    directory.see([Sighting(load, load_age=0, silent_seconds=0)], 100.0)
+    journey = Journey(an_admitted_request(), replica="gone")
+    metrics.began("chat")
+    metrics.ended(Outcome(journey, OutcomeKind.COMPLETED, generation_pb2.Completion(on_time=True)))
+    metrics.see(directory, 100.0, board_up=True)
+    assert b'replica="gone"' in generate_latest(metrics.registry)
+    directory.see([], 1000.0)
+    metrics.see(directory, 1000.0, board_up=False)
+    assert b'replica="gone"' not in generate_latest(metrics.registry)
+    assert b"niyama_load_board_up 0.0" in generate_latest(metrics.registry)
+
+
+def an_admitted_request() -> Admitted:
+    promise = Promise("chat", Interactive(6.0, 0.05))
+    return Admitted(generation_pb2.GenerateRequest(request_id="r"), promise, 0.0, 10, 10)
 
 
 async def test_metrics_tell_how_requests_fared(start_replica: StartReplica) -> None:
