@@ -22,7 +22,7 @@ from tests.simulator.event_list import Body, Event, bodies, event_lists, through
 EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
 EVERY_PLACEMENT = pytest.mark.parametrize("placement", PLACEMENTS)
 
-TRAFFIC = mixed(300, qps=12.0)
+TRAFFIC = mixed(150, qps=12.0)
 """More than three replicas can carry."""
 
 

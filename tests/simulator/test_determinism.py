@@ -12,7 +12,7 @@ from niyama_sim.noise import lognormal_noise
 from tests.builders import A100
 from tests.simulator.clusters import Watch, a_cluster, mixed
 
-TRAFFIC = mixed(120, qps=8.0)
+TRAFFIC = mixed(80, qps=8.0)
 
 
 def noise_of(iterations: list[Iteration]) -> list[float]:
