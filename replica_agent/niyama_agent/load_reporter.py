@@ -74,9 +74,10 @@ class LoadReporter:
         """Publish until cancelled; never fails for Redis' sake."""
         while True:
             load = self.current()
-            self._on_load(load)
             with contextlib.suppress(RedisUnavailableError):
                 await self._publish(load)
+            # Behind it, so that whoever is told can say whether Redis answered.
+            self._on_load(load)
             with contextlib.suppress(TimeoutError):
                 # Not `wait_for`: in Python 3.11 it swallows a cancellation that comes with the wake-up, as in a drain.
                 async with asyncio.timeout(_PERIOD_SECONDS):

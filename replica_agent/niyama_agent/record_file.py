@@ -74,7 +74,7 @@ class RecordFile:
                 self._write(item)
                 if self._queue.empty():
                     self._file.flush()
-            except (OSError, ValueError) as error:
+            except OSError as error:
                 self._drop(str(error))
         self._file.close()
 
@@ -84,6 +84,9 @@ class RecordFile:
             self._rotate()
             return
         line = self._render(item)
+        if self._file.closed:
+            # The disk failed at the last rotation and may be back.
+            self._file = self._begin()
         if self._num_bytes + len(line) + 1 > self._settings.max_bytes:
             self._rotate()
         self._put_line(self._file, line)
