@@ -118,7 +118,10 @@ async def _run(target: Target, prompt: str, *, qos: Qos, options: GenerateOption
 
 
 def _prompt(argument: str | None) -> str:
-    text = sys.stdin.read() if argument in (None, "-") else str(argument)
+    try:
+        text = sys.stdin.read() if argument in (None, "-") else str(argument)
+    except UnicodeDecodeError as error:
+        raise CommandError(f"the prompt is no UTF-8 text: {error.reason} at byte {error.start}", exit_code=2) from error
     if not text.strip():
         raise CommandError("the prompt is empty: give one, or pipe it in", exit_code=2)
     return text

@@ -22,7 +22,8 @@ from niyama_cli.option_types import (
     router_target,
     seconds,
 )
-from niyama_cli.router_client import asking, router_client
+from niyama_cli.router_client import asking
+from niyama_cli.router_sum import cluster_status
 from niyama_cli.status_tables import status_view
 
 __all__ = ["app"]
@@ -31,7 +32,7 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command(
-    help="Show how replicas and classes fare, as the router that answers sees it.",
+    help="Show how replicas and classes fare, at all routers of the address together.",
     epilog="Examples: niyama status; niyama status --watch; niyama status --json",
 )
 def status(
@@ -50,36 +51,29 @@ def status(
     target = router_target(address, tls=tls, ca=tls_ca, cert=tls_cert, key=tls_key)
     with asking(target):
         if not watch:
-            _show(asyncio.run(_once(target)), as_json=as_json)
+            _show(asyncio.run(cluster_status(target)), as_json=as_json)
         elif as_json or not sys.stdout.isatty():
             asyncio.run(_lines(target, interval, as_json=as_json))
         else:
             asyncio.run(_live(target, interval))
 
 
-async def _once(target: Target) -> ClusterStatus:
-    async with router_client(target) as client:
-        return await client.status()
-
-
 async def _lines(target: Target, interval: float, *, as_json: bool) -> None:
     """Print one status after the other."""
-    async with router_client(target) as client:
-        while True:
-            _show(await client.status(), as_json=as_json, indent=None)
-            await asyncio.sleep(interval)
+    while True:
+        _show(await cluster_status(target), as_json=as_json, indent=None)
+        await asyncio.sleep(interval)
 
 
 async def _live(target: Target, interval: float) -> None:
-    """Draw the status anew each time; a router that is away is said so, and asked again."""
-    async with router_client(target) as client:
-        with Live(auto_refresh=False) as live:
-            while True:
-                try:
-                    live.update(status_view(await client.status()), refresh=True)
-                except NiyamaError as error:
-                    live.update(Text(f"{target.address} does not answer: {error}", style="red"), refresh=True)
-                await asyncio.sleep(interval)
+    """Draw the status anew each time; routers that are away are said so, and asked again."""
+    with Live(auto_refresh=False) as live:
+        while True:
+            try:
+                live.update(status_view(await cluster_status(target)), refresh=True)
+            except NiyamaError as error:
+                live.update(Text(f"{target.address} does not answer: {error}", style="red"), refresh=True)
+            await asyncio.sleep(interval)
 
 
 def _show(status: ClusterStatus, *, as_json: bool, indent: int | None = 2) -> None:

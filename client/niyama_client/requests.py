@@ -13,6 +13,7 @@ from google.protobuf import duration_pb2
 from niyama.v1 import generation_pb2, qos_pb2
 from niyama_core.promise import QosAsk
 from niyama_core.slo import Batch, Importance, Interactive
+from niyama_runtime.grpc_channel import MAX_MESSAGE_BYTES
 from niyama_runtime.wire import duration_to_wire, importance_to_wire
 
 from niyama_client.errors import refusal
@@ -93,15 +94,19 @@ def generate_request(
     Raises:
         InvalidRequestError: something in it cannot be put on the wire.
     """
-    request = generation_pb2.GenerateRequest(
-        request_id=request_id,
-        app=options.get("app", app),
-        max_tokens=_max_tokens(options.get("max_tokens")),
-        qos=_qos_to_wire(_ask(qos, options.get("importance"))),
-    )
+    max_tokens = _max_tokens(options.get("max_tokens"))
+    ask = _ask(qos, options.get("importance"))
+    try:
+        request = generation_pb2.GenerateRequest(
+            request_id=request_id, app=options.get("app", app), max_tokens=max_tokens, qos=_qos_to_wire(ask)
+        )
+    except (TypeError, ValueError) as error:
+        raise refusal("request", f"a name in it is no text that can travel: {error}") from error
     _set_prompt(request, prompt)
     if (sampling := options.get("sampling")) is not None:
         request.sampling.CopyFrom(_sampling_to_wire(sampling))
+    if request.ByteSize() > MAX_MESSAGE_BYTES:
+        raise refusal("prompt", f"takes {request.ByteSize():,} bytes: at most {MAX_MESSAGE_BYTES:,} can travel")
     return request
 
 
@@ -159,15 +164,15 @@ def _duration(field: str, seconds: float | None) -> duration_pb2.Duration | None
 
 
 def _set_prompt(request: generation_pb2.GenerateRequest, prompt: Prompt) -> None:
-    if isinstance(prompt, str):
-        request.prompt = prompt
-    elif prompt and isinstance(prompt[0], ChatMessage | Mapping):
-        request.chat.messages.extend(map(_message_to_wire, prompt))
-    else:
-        try:
+    try:
+        if isinstance(prompt, str):
+            request.prompt = prompt
+        elif prompt and isinstance(prompt[0], ChatMessage | Mapping):
+            request.chat.messages.extend(map(_message_to_wire, prompt))
+        else:
             request.prompt_tokens.ids.extend(prompt)  # type: ignore[arg-type]
-        except (TypeError, ValueError) as error:
-            raise refusal("prompt", f"must be text, token ids or chat messages: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise refusal("prompt", f"must be text, token ids or chat messages: {error}") from error
 
 
 def _message_to_wire(message: object) -> generation_pb2.ChatMessage:

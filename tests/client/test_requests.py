@@ -109,6 +109,10 @@ async def test_a_timeout_travels_to_the_server() -> None:
         ({"prompt": [1, -2]}, "prompt"),
         ({"prompt": [1, "x"]}, "prompt"),
         ({"prompt": [{"role": "user"}]}, "chat.messages"),
+        ({"prompt": "half a pair: \udc80"}, "prompt"),
+        ({"prompt": "x" * (16 * 1024 * 1024)}, "prompt"),
+        ({"app": "\udc80"}, "request"),
+        ({"qos": "\udc80"}, "request"),
         ({"sampling": Sampling(top_k=-1)}, "sampling"),
     ],
 )
