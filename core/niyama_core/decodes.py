@@ -70,7 +70,8 @@ class DecodeSet:
             remaining = live.output_remaining
             growth_tokens += remaining
             if live.tbt is not None:
-                next_due = min(next_due, live.next_due)
+                if live.next_due < next_due:
+                    next_due = live.next_due
             elif not live.relegated:
                 paces.append((live.due - now) / remaining)
         shape = IterationShape(0, len(self._live), context_tokens)

@@ -22,9 +22,11 @@ class DemandCurve:
     def __init__(self) -> None:
         """Start without demand."""
         self._tokens: defaultdict[tuple[float, int], int] = defaultdict(int)
+        self._last_answer: tuple[float, float, float] | None = None
 
     def add(self, live: LiveRequest, num_tokens: int) -> None:
         """Count tokens of a request that wait; a negative number takes them back."""
+        self._last_answer = None
         bucket = _bucket(live)
         self._tokens[bucket] += num_tokens
         if self._tokens[bucket] <= 0:
@@ -33,8 +35,14 @@ class DemandCurve:
     def margin(self, now: float, tokens_per_second: float) -> float:
         """Return the seconds that can be spent on other work before any of this work would be late.
 
-        Work that is late already cannot be saved and does not count. Infinite without work.
+        Work that is late already cannot be saved and does not count. Infinite without work. To be asked again for the
+        same instant costs nothing, because a plan may ask for each of thousands that it relegates.
         """
+        if self._last_answer is None or self._last_answer[:2] != (now, tokens_per_second):
+            self._last_answer = now, tokens_per_second, self._walk(now, tokens_per_second)
+        return self._last_answer[2]
+
+    def _walk(self, now: float, tokens_per_second: float) -> float:
         margin, waiting = math.inf, 0
         for start, tokens in sorted((width * index, tokens) for (width, index), tokens in self._tokens.items()):
             if start < now:

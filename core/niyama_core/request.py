@@ -97,7 +97,8 @@ class LiveRequest:
     @property
     def output_remaining(self) -> int:
         """Expected tokens until the answer ends, at least one."""
-        return max(1, self.expected_output_tokens - self.emitted)
+        remaining = self.expected_output_tokens - self.emitted
+        return remaining if remaining > 0 else 1
 
     @property
     def has_started(self) -> bool:

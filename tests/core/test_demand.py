@@ -87,6 +87,17 @@ def test_what_is_late_already_cannot_be_saved_and_does_not_count() -> None:
     assert a_curve([late, in_time]).margin(2.0, RATE) == pytest.approx(61.0, abs=2.0)
 
 
+def test_the_answer_follows_what_comes_and_goes() -> None:
+    curve, live = DemandCurve(), a_live_request(a_request(ttft=64.0))
+    assert curve.margin(0.0, RATE) == math.inf
+    curve.add(live, 1000)
+    assert curve.margin(0.0, RATE) == pytest.approx(63.0, abs=2.0)
+    assert curve.margin(10.0, RATE) == pytest.approx(53.0, abs=2.0)
+    assert curve.margin(10.0, RATE / 10) == pytest.approx(44.0, abs=2.0)
+    curve.add(live, -1000)
+    assert curve.margin(10.0, RATE / 10) == math.inf
+
+
 def test_a_part_that_was_computed_is_no_demand() -> None:
     live = a_live_request(a_request(ttft=64.0, prompt=10_000))
     curve = a_curve([live])
