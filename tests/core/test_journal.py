@@ -1,8 +1,10 @@
 """The decision log: every plan can be made again from it, and a log that was tampered with is found out."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from niyama_core.journal import Admitted, Finished, IterationRecord, JournalHeader, Planned, Relegated
@@ -154,3 +156,10 @@ def test_a_record_with_a_wrong_value_is_named_by_its_key() -> None:
     record["plan"]["shape"]["num_decodes"] = "none"
     with pytest.raises(JsonRecordError, match=r"^plan.shape.num_decodes: must be a whole number"):
         IterationRecord.from_json_dict(record)
+
+
+def test_the_examples_of_the_documentation_are_a_header_and_a_record() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "decision-log.md").read_text()
+    header, record = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL))
+    assert JournalHeader.from_json_dict(header).to_json_dict() == header
+    assert IterationRecord.from_json_dict(record).to_json_dict() == record
