@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from niyama_cli.state_file import read_state
+from niyama_runtime.child_process import dying_with_parent
 
 from tests.cli.processes import wait_until
 
@@ -38,14 +39,17 @@ def free_port() -> int:
 
 @contextmanager
 def running_cluster(folder: Path, *arguments: str) -> Iterator[str]:
-    """Yield the router's address of a cluster that runs while the context lasts; its state lies in `folder`/state."""
+    """Yield the router's address of a cluster that runs while the context lasts; its state lies in `folder`/state.
+
+    It ends with the tests even when they are killed.
+    """
     manifest, log = folder / "cluster.yaml", folder / "up.log"
     manifest.write_text(MANIFEST)
     state = folder / "state"
     command = [sys.executable, "-m", "niyama_cli", "up", "-f", str(manifest), "--port", str(free_port()), *arguments]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
+            dying_with_parent(command),
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,

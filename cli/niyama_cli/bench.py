@@ -5,7 +5,6 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from niyama_core.units import format_duration
@@ -17,6 +16,23 @@ from niyama_eval.settings import WorkloadSettings
 from niyama_eval.tables import run_table
 from rich.console import Console
 
+from niyama_cli.bench_options import (
+    ArrivalsOption,
+    ClassesOption,
+    CountOption,
+    DurationOption,
+    JsonFileOption,
+    LowImportanceOption,
+    ManifestOption,
+    MixOption,
+    PatienceOption,
+    PlotsOption,
+    RateOption,
+    ReplayOption,
+    SeedOption,
+    TraceOption,
+    WorkloadOption,
+)
 from niyama_cli.bench_run import BenchResult, BenchSettings, run_bench
 from niyama_cli.errors import CommandError, told_plainly
 from niyama_cli.json_output import print_json
@@ -28,7 +44,6 @@ from niyama_cli.option_types import (
     KeyOption,
     TlsOption,
     router_target,
-    seconds,
 )
 from niyama_cli.router_client import asking
 
@@ -48,45 +63,21 @@ _TOLERABLE_LAG_SECONDS = 0.1
     epilog=_EXAMPLES,
 )
 def bench(
-    trace: Annotated[
-        list[Path] | None,
-        typer.Option(help="Replay this trace file, at its own times unless --qps says otherwise; may be repeated."),
-    ] = None,
-    workload: Annotated[
-        list[str] | None, typer.Option(help="Poisson arrivals with the lengths of this workload; may be repeated.")
-    ] = None,
-    qps: Annotated[float | None, typer.Option(help="Mean requests per second of all together.")] = None,
-    duration: Annotated[
-        float | None, typer.Option(parser=seconds, metavar="DURATION", help="How long requests arrive: 30s.")
-    ] = None,
-    num_requests: Annotated[int | None, typer.Option(help="How many requests, in place of --duration.")] = None,
-    arrivals: Annotated[
-        str | None, typer.Option(help="poisson, trace, trace:600 or diurnal:2,5,900, if not as above.")
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="The cluster's manifest, for its classes; - is standard input.")
-    ] = None,
-    classes: Annotated[
-        list[str] | None, typer.Option("--class", "-c", help="A class, or class:weight; may be repeated.")
-    ] = None,
-    mix: Annotated[str | None, typer.Option(help="Weights in the order of the classes: 1:1:2.")] = None,
-    low_importance: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of every class that may give way.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed sends the same load.")] = 1,
-    replay: Annotated[
-        bool, typer.Option("--replay", help="Answers get the very lengths of the load; needs `niyama up --replay`.")
-    ] = False,
-    patience: Annotated[
-        float | None,
-        typer.Option(parser=seconds, metavar="DURATION", help="Give up what is open so long after the last arrival."),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures; - prints them and no table.")
-    ] = None,
-    plots: Annotated[
-        Path | None, typer.Option("--plots", metavar="DIR", help="Write plots and a report into this folder.")
-    ] = None,
+    trace: TraceOption = None,
+    workload: WorkloadOption = None,
+    qps: RateOption = None,
+    duration: DurationOption = None,
+    num_requests: CountOption = None,
+    arrivals: ArrivalsOption = None,
+    file: ManifestOption = None,
+    classes: ClassesOption = None,
+    mix: MixOption = None,
+    low_importance: LowImportanceOption = None,
+    seed: SeedOption = 1,
+    replay: ReplayOption = False,
+    patience: PatienceOption = None,
+    json_file: JsonFileOption = None,
+    plots: PlotsOption = None,
     address: AddressOption = None,
     tls: TlsOption = False,
     tls_ca: CaOption = None,
@@ -157,7 +148,7 @@ def _write(settings: BenchSettings, result: BenchResult, *, json_file: Path | No
         figures = summarise(result.outcomes, class_names=result.class_names)
         write_results(json_file, {result.policy: figures}, settings=facts)
     if plots is not None:
-        _write_report(settings, result, plots)
+        _write_report(settings, result, folder=plots)
 
 
 def _facts(settings: BenchSettings, result: BenchResult) -> Mapping[str, object]:
@@ -177,7 +168,7 @@ def _facts(settings: BenchSettings, result: BenchResult) -> Mapping[str, object]
     }
 
 
-def _write_report(settings: BenchSettings, result: BenchResult, folder: Path) -> None:
+def _write_report(settings: BenchSettings, result: BenchResult, *, folder: Path) -> None:
     # Imports matplotlib, which takes a second: only who asks for plots waits for it.
     from niyama_eval.report import About, write_report
 

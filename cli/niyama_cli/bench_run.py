@@ -94,9 +94,9 @@ async def run_bench(target: Target, settings: BenchSettings, *, console: Console
         status, description = await client.status(), await client.describe()
     if settings.replay and not description.replay:
         raise CommandError("the cluster was not started for replay: start it with `niyama up --replay`")
-    requests, class_names = _requests(settings, status, description)
+    requests, class_names = _requests(settings, status=status, description=description)
     meter = LoadMeter()
-    with _Bar(console, len(requests), meter) as bar:
+    with _Bar(console, num_requests=len(requests), meter=meter) as bar:
         outcomes = await run_workload(
             target, requests, settings=_load(settings, description), on_outcome=bar.count, meter=meter
         )
@@ -110,7 +110,7 @@ async def run_bench(target: Target, settings: BenchSettings, *, console: Console
 
 
 def _requests(
-    settings: BenchSettings, status: ClusterStatus, description: Description
+    settings: BenchSettings, *, status: ClusterStatus, description: Description
 ) -> tuple[Sequence[WorkloadRequest], tuple[str, ...]]:
     served = [row.qos_class for row in status.classes]
     shares = choose_classes(settings.classes, declared=settings.declared, served=served, mix=settings.mix)
@@ -134,7 +134,7 @@ def _load(settings: BenchSettings, description: Description) -> LoadSettings:
 class _Bar:
     """A progress bar of requests that have ended, with how many are open."""
 
-    def __init__(self, console: Console, num_requests: int, meter: LoadMeter) -> None:
+    def __init__(self, console: Console, *, num_requests: int, meter: LoadMeter) -> None:
         self._meter = meter
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         self._progress = Progress(*columns, TextColumn("{task.fields[now]}"), console=console)
