@@ -122,12 +122,13 @@ class Agent:
         self._intake.limits = self._settings.limits
         if scheduler != self._settings.scheduler:
             self._reschedule()
-        if self._settings != settings:
-            _log.warning("change_needs_restart", replica=settings.replica)
+        if changed := settings.differences(self._settings):
+            _log.warning("change_needs_restart", replica=settings.replica, fields=changed)
 
     def _reschedule(self) -> None:
         """Change the policy; the decision log begins a new file, for what is planned from here on has another head."""
         self._engine.reschedule(self._settings.scheduler)
+        self._metrics.describe(self._engine.facts)
         if self._decision_log is not None:
             self._decision_log.restart(header_line(self._settings))
         _log.info("rescheduled", policy=self._settings.scheduler.policy)

@@ -5,6 +5,7 @@ the path of the field and what is allowed.
 """
 
 import math
+from array import array
 from collections.abc import Iterator
 
 from google.protobuf import duration_pb2
@@ -144,7 +145,7 @@ def _read_prompt(asked: generation_pb2.GenerateRequest, violations: _Violations)
         case "prompt" if asked.prompt:
             return TextPrompt(asked.prompt)
         case "prompt_tokens" if asked.prompt_tokens.ids:
-            return TokenPrompt(tuple(asked.prompt_tokens.ids))
+            return TokenPrompt(array("I", asked.prompt_tokens.ids))
         case "chat" if asked.chat.messages:
             return _read_chat(asked.chat, violations)
         case _:

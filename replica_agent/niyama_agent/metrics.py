@@ -21,6 +21,7 @@ _MAX_CLASSES = 32
 _OTHER = "other"
 _OWN = ("replica", "model")
 _BY_CLASS = (*_OWN, "qos_class")
+_BUILD = (*_OWN, "component", "version", "engine", "engine_version", "profile", "policy")
 
 
 class AgentMetrics:
@@ -42,10 +43,14 @@ class AgentMetrics:
         self._declare_requests()
         self._declare_load()
         self._kv_capacity.labels(*self._own).set(facts.kv_capacity_tokens)
-        build = ("component", "version", "engine", "engine_version", "profile", "policy")
-        info = self._gauge("niyama_build_info", "What runs here; the value is 1.", labels=(*_OWN, *build))
-        policy = facts.scheduler.policy
-        info.labels(*self._own, "agent", version, facts.name, facts.version, facts.profile, policy).set(1)
+        self._version = version
+        self.describe(facts)
+
+    def describe(self, facts: EngineFacts) -> None:
+        """Say what runs here."""
+        build = ("agent", self._version, facts.name, facts.version, facts.profile, facts.scheduler.policy)
+        self._build_info.clear()
+        self._build_info.labels(*self._own, *build).set(1)
 
     def observe_iteration(self, record: IterationRecord) -> None:
         """Count an iteration."""
@@ -107,6 +112,7 @@ class AgentMetrics:
         )
 
     def _declare_load(self) -> None:
+        self._build_info = self._gauge("niyama_build_info", "What runs here; the value is 1.", labels=_BUILD)
         self._queued = self._gauge("niyama_engine_queued_requests", "Requests in or before prefill.", labels=_BY_CLASS)
         self._queued_tokens = self._gauge(
             "niyama_engine_queued_prefill_tokens", "Prompt tokens that wait.", labels=_BY_CLASS

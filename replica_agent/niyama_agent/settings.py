@@ -20,7 +20,7 @@ While the agent runs, changes of `scheduler`, `limits` and `drainGrace` take eff
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
 
@@ -126,6 +126,11 @@ class AgentSettings:
     def live_part_from(self, other: "AgentSettings") -> "AgentSettings":
         """Return these settings with what can change while the agent runs taken from `other`."""
         return replace(self, scheduler=other.scheduler, limits=other.limits, drain_grace=other.drain_grace)
+
+    def differences(self, other: "AgentSettings") -> list[str]:
+        """Return the names of the fields in which the two differ."""
+        names = [field.name for field in fields(self)]
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
 
 
 def parse_settings(document: Mapping[str, object]) -> AgentSettings:

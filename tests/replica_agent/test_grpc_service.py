@@ -10,6 +10,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from niyama.v1 import generation_pb2, qos_pb2, replica_pb2
+from niyama_agent.engine import EngineDiedError
+from niyama_agent.metrics import AgentMetrics
+from niyama_core.journal import IterationRecord
 
 from tests.replica_agent.agents import (
     QUICK,
@@ -232,6 +235,22 @@ async def test_an_agent_that_is_told_to_stop_finishes_what_runs(running: Running
         await running.served
 
 
+async def test_when_the_engine_dies_streams_fail_clearly_and_the_agent_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(metrics: AgentMetrics, record: IterationRecord) -> None:
+        if record.index == 10:
+            raise RuntimeError("broken")
+
+    monkeypatch.setattr(AgentMetrics, "observe_iteration", fail)
+    async with running_agent() as running:
+        answer = await running.caller.generate(a_message(output=100))
+        assert answer.failure is not None
+        assert answer.failure.code is grpc.StatusCode.UNAVAILABLE
+        assert answer.failure.reason == "ENGINE_DIED"
+        assert len(answer.token_ids) == 10
+        with pytest.raises(EngineDiedError):
+            await running.served
+
+
 async def test_health_and_reflection_name_the_service(caller: Caller) -> None:
     health: Any = health_pb2_grpc.HealthStub(caller.channel)
     for name in ("", "niyama.v1.Replica"):
@@ -305,7 +324,7 @@ async def test_everything_that_is_wrong_is_said_at_once(caller: Caller) -> None:
     assert answer.violated == ["request.request_id", "request.prompt", "promise"]
 
 
-async def test_a_prompt_that_the_kv_cache_cannot_hold_is_refused_and_an_answer_too(caller: Caller) -> None:
+async def test_the_context_may_be_limited_and_ends_the_answer() -> None:
     async with running_agent(limits={"contextTokens": 100, "maxOutputTokens": 4096}) as small:
         long = await small.caller.generate(a_message(prompt="x" * 400))
         assert long.violated == ["request.prompt"]

@@ -84,3 +84,4 @@ def test_only_what_can_change_while_it_runs_is_taken_over() -> None:
     )
     live = old.live_part_from(new)
     assert (live.scheduler.policy, live.drain_grace, live.listen) == ("sarathi-edf", 9.0, "127.0.0.1:0")
+    assert new.differences(live) == ["listen"]
