@@ -2,23 +2,29 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from niyama_cli.state_file import read_state
 from niyama_client import (
     Batch,
     ChatMessage,
     Client,
     FinishReason,
+    Generation,
     Interactive,
     InvalidRequestError,
     LoadBoardState,
     QosAsk,
     SyncClient,
+    UnavailableError,
 )
+
+from tests.cli.processes import children_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -101,6 +107,34 @@ def test_the_synchronous_client_does_the_same(cluster: str) -> None:
         assert len(list(generation)) == 5
         assert generation.completion.on_time
         assert client.describe().model == "tiny"
+
+
+async def test_a_replica_that_is_killed_is_an_error_that_says_how_far_the_answer_came(
+    cluster: str, cluster_folder: Path
+) -> None:
+    async with Client(cluster) as client:
+        generation = client.generate("A long story, please.", qos="chat", max_tokens=2000)
+        with pytest.raises(UnavailableError) as caught:
+            await read_and_kill(generation, cluster_folder)
+        assert len(caught.value.tokens) > 5
+        assert caught.value.tokens == generation.tokens
+        assert (await client.generate("And now?", max_tokens=2).text()).split()
+
+
+async def read_and_kill(generation: Generation, cluster_folder: Path) -> None:
+    async for token in generation:
+        if token.position == 5:
+            os.kill(process_of(generation.accepted.replica, cluster_folder), signal.SIGKILL)
+
+
+def process_of(replica: str, cluster_folder: Path) -> int:
+    """Return the process of a replica of the running cluster."""
+    state = read_state(cluster_folder / "state" / "niyama" / "up.json")
+    assert state is not None
+    for pid in children_of(state.pid):
+        if f"{replica}.json" in Path(f"/proc/{pid}/cmdline").read_text():
+            return pid
+    pytest.fail(f"{replica} has no process")
 
 
 def run_example(name: str, *arguments: str, address: str, stdin: str = "") -> str:
