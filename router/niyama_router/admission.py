@@ -87,11 +87,13 @@ class Admission:
         limits = self._limits()
         said = read_metadata(metadata)
         self._fill_in(request, said)
-        violations = [*said.violations, *check_request(request, limits)]
+        num_tokens = estimate_prompt_tokens(request, limits.bytes_per_token)
+        violations = [*said.violations, *check_request(request, limits, num_prompt_tokens=num_tokens)]
         promise = _resolve(request, said, classes=self._live.rules.classes, violations=violations)
         if promise is None or violations:
             raise InvalidRequestError(violations)
-        return self._admitted(request, promise, arrival=arrival, limits=limits)
+        cap = request.max_tokens or limits.max_output_tokens
+        return Admitted(request, promise, arrival, num_tokens, self._lengths.expected(request.app, cap))
 
     def _limits(self) -> Limits:
         rules, facts = self._live.rules, self._facts()
@@ -106,17 +108,6 @@ class Admission:
     def _fill_in(self, request: generation_pb2.GenerateRequest, said: CallMetadata) -> None:
         request.request_id = request.request_id or said.request_id or self._new_id()
         request.app = request.app or said.app
-
-    def _admitted(
-        self, request: generation_pb2.GenerateRequest, promise: Promise, *, arrival: float, limits: Limits
-    ) -> Admitted:
-        return Admitted(
-            request=request,
-            promise=promise,
-            arrival=arrival,
-            num_prompt_tokens=estimate_prompt_tokens(request, limits.bytes_per_token),
-            expected_output_tokens=self._lengths.expected(request.app, request.max_tokens or limits.max_output_tokens),
-        )
 
 
 def _resolve(

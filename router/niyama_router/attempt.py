@@ -6,7 +6,6 @@ value, and the dispatcher decides.
 """
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,14 +88,16 @@ class Attempt:
         except grpc.aio.AioRpcError as error:
             return Lost(failure_of(error), self._was_accepted)
 
-    async def finish(self) -> None:
-        """Let the stream end by itself after its last message, so that the replica sees no cancellation."""
-        with contextlib.suppress(TimeoutError, grpc.aio.AioRpcError):
-            async with asyncio.timeout(_FINISH_SECONDS):
-                await self._call.read()
+    def finish(self) -> None:
+        """Let the stream end by itself after its last message, so that the replica sees no cancellation.
 
-    def close(self) -> None:
-        """Cancel the stream, unless it has ended; what the replica still sends is dropped."""
+        Nobody waits for that: the client has its answer.
+        """
+        asyncio.get_running_loop().call_later(_FINISH_SECONDS, self._call.cancel)
+        self.berth.booking.close()
+
+    def abandon(self) -> None:
+        """Cancel the stream; what the replica still sends is dropped."""
         self._call.cancel()
         self.berth.booking.close()
 

@@ -84,25 +84,34 @@ class Dispatcher:
 
     async def _stay(self, journey: Journey, berth: Berth, *, sink: Sink) -> Completed | HandedBack | Lost | _Rescued:
         """Be served at `berth` until the request ends there; the stream is closed when this returns."""
-        attempt = self._open(journey, berth)
+        attempt, ending = self._open(journey, berth), None
         try:
-            while True:
-                ending = await attempt.relay(sink)
-                match ending:
-                    case Relegated(message):
-                        elsewhere = self._rescue(journey, message)
-                        if elsewhere is not None:
-                            return elsewhere
-                        await _tell_relegated(journey, message, sink=sink)
-                    case Completed(message):
-                        message.completion.num_moves = journey.num_moves
-                        await sink.write(message)
-                        await attempt.finish()
-                        return ending
-                    case _:
-                        return ending
+            ending = await self._follow(attempt, journey, sink=sink)
+            return ending
         finally:
-            attempt.close()
+            if isinstance(ending, Completed):
+                attempt.finish()
+            else:
+                attempt.abandon()
+
+    async def _follow(
+        self, attempt: Attempt, journey: Journey, *, sink: Sink
+    ) -> Completed | HandedBack | Lost | _Rescued:
+        """Relay a stream to its end; what it says of a relegation is acted on or passed on."""
+        while True:
+            ending = await attempt.relay(sink)
+            match ending:
+                case Relegated(message):
+                    elsewhere = self._rescue(journey, message)
+                    if elsewhere is not None:
+                        return elsewhere
+                    await _tell_relegated(journey, message, sink=sink)
+                case Completed(message):
+                    message.completion.num_moves = journey.num_moves
+                    await sink.write(message)
+                    return ending
+                case _:
+                    return ending
 
     def _open(self, journey: Journey, berth: Berth) -> Attempt:
         now = self._clock.now()

@@ -3,6 +3,8 @@
 Everything is counted once a request, when it ends; gauges of replicas are set now and then. Nothing is per token.
 """
 
+from dataclasses import dataclass
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from niyama_router.directory import Directory
@@ -15,6 +17,16 @@ _LONG_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 6.0, 10.0, 20.0, 60.
 _SHORT_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 _CLASS = ("qos_class",)
 _CLASS_AND_REPLICA = ("qos_class", "replica")
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """The series of one class on one replica; looking them up by label each time costs more than counting."""
+
+    on_time: Counter
+    ttft: Histogram
+    tbt: Histogram
+    ttlt: Histogram
 
 
 class RouterMetrics:
@@ -40,7 +52,7 @@ class RouterMetrics:
         )
         self._ttlt = self._histogram("ttlt", "Arrival to last token.", buckets=_LONG_SECONDS)
         self._seen: set[str] = set()
-        self._series: set[tuple[str, str]] = set()
+        self._series: dict[tuple[str, str], _Series] = {}
         board_registry = registry if has_board else None
         self._board_up = Gauge("niyama_load_board_up", "Whether Redis answers.", registry=board_registry)
         self._replicas = Gauge(
@@ -87,7 +99,7 @@ class RouterMetrics:
         for name in names:
             self._load_age.remove(name)
         for labels in [labels for labels in self._series if labels[1] in names]:
-            self._series.remove(labels)
+            del self._series[labels]
             for metric in (self._on_time, self._ttft, self._tbt, self._ttlt):
                 metric.remove(*labels)
 
@@ -95,16 +107,23 @@ class RouterMetrics:
         completion = outcome.completion
         if completion is None:
             return
-        labels = (outcome.qos_class, outcome.journey.replica)
-        self._ttft.labels(*labels).observe(completion.ttft.ToNanoseconds() / 1e9)
-        self._ttlt.labels(*labels).observe(completion.ttlt.ToNanoseconds() / 1e9)
-        gaps = self._tbt.labels(*labels)
+        series = self._series_of(outcome.qos_class, outcome.journey.replica)
+        series.ttft.observe(completion.ttft.ToNanoseconds() / 1e9)
+        series.ttlt.observe(completion.ttlt.ToNanoseconds() / 1e9)
         if completion.HasField("largest_tbt"):
-            gaps.observe(completion.largest_tbt.ToNanoseconds() / 1e9)
-        self._on_time.labels(*labels).inc(completion.on_time)
-        self._series.add(labels)
+            series.tbt.observe(completion.largest_tbt.ToNanoseconds() / 1e9)
+        series.on_time.inc(completion.on_time)
         if completion.num_late_tokens:
             self._late.labels(outcome.qos_class).inc(completion.num_late_tokens)
+
+    def _series_of(self, qos_class: str, replica: str) -> _Series:
+        labels = (qos_class, replica)
+        series = self._series.get(labels)
+        if series is None:
+            on_time, ttft, tbt, ttlt = self._on_time, self._ttft, self._tbt, self._ttlt
+            series = _Series(on_time.labels(*labels), ttft.labels(*labels), tbt.labels(*labels), ttlt.labels(*labels))
+            self._series[labels] = series
+        return series
 
     def _histogram(self, name: str, text: str, *, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"niyama_{name}_seconds", text, _CLASS_AND_REPLICA, buckets=buckets, registry=self.registry)

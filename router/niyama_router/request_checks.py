@@ -48,12 +48,14 @@ class Limits:
     replay: bool
 
 
-def check_request(request: generation_pb2.GenerateRequest, limits: Limits) -> Iterator[FieldViolation]:
-    """Yield what is wrong with a request."""
+def check_request(
+    request: generation_pb2.GenerateRequest, limits: Limits, *, num_prompt_tokens: int
+) -> Iterator[FieldViolation]:
+    """Yield what is wrong with a request whose prompt is estimated at so many tokens."""
     yield from _check_size(request)
     yield from _check_names(request, limits)
     yield from _check_input(request)
-    yield from _check_lengths(request, limits)
+    yield from _check_lengths(request, limits, num_prompt_tokens=num_prompt_tokens)
     if request.HasField("sampling"):
         yield from _check_sampling(request.sampling)
 
@@ -132,20 +134,23 @@ def _check_chat(chat: generation_pb2.Chat) -> Iterator[FieldViolation]:
             yield FieldViolation(f"chat.messages[{index}].role", f"{turn.role[:40]!r} is unknown: use one of {allowed}")
 
 
-def _check_lengths(request: generation_pb2.GenerateRequest, limits: Limits) -> Iterator[FieldViolation]:
+def _check_lengths(
+    request: generation_pb2.GenerateRequest, limits: Limits, *, num_prompt_tokens: int
+) -> Iterator[FieldViolation]:
     if request.max_tokens > limits.max_output_tokens:
         yield FieldViolation("max_tokens", f"{request.max_tokens} is too many: at most {limits.max_output_tokens}")
     if request.replay_output_tokens and not limits.replay:
         yield FieldViolation("replay_output_tokens", "is refused: this router was not started for replay")
-    num_tokens = estimate_prompt_tokens(request, limits.bytes_per_token)
     is_exact = request.HasField("prompt_tokens")
     longest = limits.context_tokens if is_exact else limits.context_tokens * _MOST_DOUBT
     # One token of the context is for the answer.
-    if limits.context_tokens and num_tokens >= longest:
+    if limits.context_tokens and num_prompt_tokens >= longest:
         about = "" if is_exact else "about "
         field = request.WhichOneof("input") or "prompt"
         yield FieldViolation(
-            field, f"has {about}{num_tokens} tokens: the model's context holds {limits.context_tokens}, answer included"
+            field,
+            f"has {about}{num_prompt_tokens} tokens: "
+            f"the model's context holds {limits.context_tokens}, answer included",
         )
 
 

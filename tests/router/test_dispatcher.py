@@ -38,10 +38,12 @@ async def test_a_stream_is_passed_on_in_order_and_closed_by_its_completion(start
     replica = await start_replica("only", answering(4))
     async with RouterUnderTest(replica.address) as router:
         answer = await router.generate()
+        await asyncio.sleep(0.05)
     assert answer.kinds == ["accepted", *["tokens"] * 4, "completion"]
     assert answer.token_ids == [0, 1, 2, 3]
     assert answer.completion.replica == "only"
     assert answer.completion.num_moves == 0
+    assert replica.num_cancelled == 0, "a stream that has ended is not cancelled"
 
 
 async def test_the_trailers_say_what_happened(start_replica: StartReplica) -> None:
