@@ -10,6 +10,9 @@ PROTOS := $(wildcard proto/niyama/*/*.proto)
 # Fast tests: no processes for minutes, no cluster, no model.
 FAST   := not slow and not kubernetes and not vllm
 
+# Most of a process's start is imports; without a bytecode cache it compiles them every time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -26,7 +29,7 @@ INSTALL_EDITABLE = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-dep
 
 # Both steps are by hash: the environment, and the isolated build that generates niyama.v1.
 $(STAMP): pyproject.toml $(wildcard requirements/*.txt) $(wildcard proto/*.py) $(PROTOS) | $(BIN)/uv
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/uv.txt requirements/dev.txt
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/uv.txt requirements/dev.txt
 	$(INSTALL_EDITABLE)
 	@touch $@
 
@@ -45,7 +48,7 @@ test: $(STAMP) ## Run all fast tests (ARGS="-k word" goes to pytest)
 
 .PHONY: test-slow
 test-slow: $(STAMP) ## Run the tests that start real processes for long
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m slow --timeout 400 $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## Lint, types, import rules, proto lint, architecture tests
