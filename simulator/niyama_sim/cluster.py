@@ -168,9 +168,10 @@ class Simulation:
 
     def _end_iteration(self, replica: SimulatedReplica) -> None:
         emitted, finished = replica.engine.end()
+        journeys, now = self._journeys, self._now
         for request_id in emitted:
-            journey = self._journeys[request_id]
-            journey.emitted.append(self._now - journey.asked.arrival)
+            journey = journeys[request_id]
+            journey.emitted.append(now - journey.asked.arrival)
         for request_id in finished:
             self._finish(request_id)
         self._begin_iteration(replica)

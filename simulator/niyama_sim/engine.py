@@ -78,6 +78,7 @@ class SimulatedEngine:
     counts: EngineCounts = field(default_factory=EngineCounts)
     running: Iteration | None = None
     _answers: dict[str, _Answer] = field(default_factory=dict)
+    _admitted_since_plan: set[str] = field(default_factory=set)
     _kv_used: int = 0
 
     @property
@@ -89,6 +90,7 @@ class SimulatedEngine:
         """Take a request on, whose answer will have so many tokens, or as many as the request's cap allows."""
         self.planner.admit(request)
         self._answers[request.request_id] = _Answer(min(num_output_tokens, request.max_output_tokens))
+        self._admitted_since_plan.add(request.request_id)
 
     def abort(self, request_id: str) -> None:
         """Let go of a request and free its KV."""
@@ -99,6 +101,7 @@ class SimulatedEngine:
         """Plan and start an iteration; None when there is nothing to run. The engine must be free."""
         if not self._answers:
             return None
+        self._admitted_since_plan.clear()
         plan = self.planner.plan(now, self.kv_capacity_tokens - self._kv_used)
         for request_id in plan.preempted:
             self._free(request_id)
@@ -117,7 +120,7 @@ class SimulatedEngine:
         executed = iteration.plan.executed(iteration.seconds)
         emitted = self.planner.record(executed, iteration.ends)
         self._hold(executed)
-        finished = tuple(request_id for request_id in emitted if self._emit(request_id))
+        finished = self._emit(emitted)
         for request_id in finished:
             self.planner.finish(request_id)
             self._forget(request_id)
@@ -127,21 +130,25 @@ class SimulatedEngine:
     def _hold(self, executed: ExecutedIteration) -> None:
         """Count the KV that an iteration has filled."""
         for request_id in executed.decodes:
-            self._add_kv(request_id, 1)
+            self._fill(request_id, 1)
         for chunk in executed.chunks:
-            self._add_kv(chunk.request_id, chunk.num_tokens)
+            self._fill(chunk.request_id, chunk.num_tokens)
 
-    def _add_kv(self, request_id: str, num_tokens: int) -> None:
-        answer = self._answers.get(request_id)
-        if answer is not None:
-            answer.kv_tokens += num_tokens
+    def _fill(self, request_id: str, num_tokens: int) -> None:
+        """Count KV of a request; none of one that was let go since the plan, even if it has come again."""
+        if request_id in self._answers and request_id not in self._admitted_since_plan:
+            self._answers[request_id].kv_tokens += num_tokens
             self._kv_used += num_tokens
 
-    def _emit(self, request_id: str) -> bool:
-        """Count one token; return whether it was the answer's last."""
-        answer = self._answers[request_id]
-        answer.tokens_left -= 1
-        return answer.tokens_left <= 0
+    def _emit(self, request_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Count a token of each; return whose answer that ended."""
+        finished = []
+        for request_id in request_ids:
+            answer = self._answers[request_id]
+            answer.tokens_left -= 1
+            if answer.tokens_left <= 0:
+                finished.append(request_id)
+        return tuple(finished)
 
     def _free(self, request_id: str) -> None:
         answer = self._answers[request_id]

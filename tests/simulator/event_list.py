@@ -86,6 +86,7 @@ class Body:
 
 # Instants on a coarse grid, and iterations as long as its step, so that things happen at once.
 _INSTANTS = st.integers(1, 16).map(lambda step: step / 8)
+_DELAYS = st.integers(0, 8).map(lambda step: step / 8)
 _LAWS = st.sampled_from([SteadyLaw(0.125, 0.0), SteadyLaw(0.01, 0.0005), A100.law])
 
 
@@ -103,16 +104,23 @@ def bodies(draw: st.DrawFn) -> Body:
 
 @st.composite
 def event_lists(draw: st.DrawFn) -> list[Event]:
-    """Draw a few requests, some of them given up, some relegated by the router already."""
+    """Draw a few requests; some are given up, and some of those come again under the same name."""
     events: list[Event] = []
     for index in range(draw(st.integers(1, 10))):
         at = draw(_INSTANTS)
-        promise = draw(st.sampled_from([CHAT, HURRIED, JOB, NIGHTLY]))
-        request = Request(f"r{index}", promise, at, draw(st.integers(1, 500)), 300, relegated=draw(st.booleans()))
-        events.append(Admit(at, request, draw(st.sampled_from([1, 2, 30, 250]))))
+        events.append(_draw_admission(draw, f"r{index}", at=at))
         if draw(st.booleans()):
-            events.append(Abort(draw(_INSTANTS), f"r{draw(st.integers(0, index))}"))
+            at += draw(_DELAYS)
+            events.append(Abort(at, f"r{index}"))
+            if draw(st.booleans()):
+                events.append(_draw_admission(draw, f"r{index}", at=at + draw(_DELAYS)))
     return sorted(events, key=lambda event: event.at)
+
+
+def _draw_admission(draw: st.DrawFn, name: str, *, at: float) -> Admit:
+    promise = draw(st.sampled_from([CHAT, HURRIED, JOB, NIGHTLY]))
+    request = Request(name, promise, at, draw(st.integers(1, 500)), 300, relegated=draw(st.booleans()))
+    return Admit(at, request, draw(st.sampled_from([1, 2, 30, 250])))
 
 
 def admit(asked: WorkloadRequest) -> Admit:

@@ -107,6 +107,14 @@ def test_an_arrival_at_the_end_of_an_iteration_is_in_the_next() -> None:
     assert [len(iteration.plan.decodes) for iteration in ran] == [0, 1, 2, 1]
 
 
+def test_a_request_that_is_given_up_and_comes_again_within_an_iteration_begins_anew() -> None:
+    first, again = (Request("same", CHAT, at, num_prompt_tokens=1000, max_output_tokens=100) for at in (1.0, 1.02))
+    events: list[Event] = [Admit(1.0, first, 3), Abort(1.01, "same"), Admit(1.02, again, 3)]
+    ran = ran_alike(Body(), events)
+    free = A100.kv_capacity_tokens
+    assert [iteration.kv_free_tokens for iteration in ran] == [free, free, free - 1000, free - 1001]
+
+
 @given(bodies(), event_lists())
 def test_whatever_happens_is_planned_alike(body: Body, events: list[Event]) -> None:
     ran_alike(body, events)
