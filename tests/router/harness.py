@@ -57,15 +57,21 @@ class Client:
         *,
         metadata: Metadata = (),
         timeout: float = 10.0,  # noqa: ASYNC109, gRPC's own
+        accepted: asyncio.Event | None = None,
         **fields: Any,  # noqa: ANN401
     ) -> Answer:
-        """Send a request and return all that comes back; never raises for what the server says."""
+        """Send a request and return all that comes back; never raises for what the server says.
+
+        `accepted` is set with the first message.
+        """
         asked = request or generation_pb2.GenerateRequest(**{"prompt": "Once upon a time", **fields})
         answer = Answer()
         call = self.stub.Generate(asked, metadata=tuple(metadata), timeout=timeout)
         try:
             async for event in call:
                 answer.events.append(event)
+                if accepted is not None:
+                    accepted.set()
         except grpc.aio.AioRpcError as error:
             answer.failure = failure_of(error)
         answer.trailers = dict(await call.trailing_metadata() or ())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from niyama.v1 import inference_pb2
+from niyama.v1 import generation_pb2, inference_pb2
 from niyama_runtime.embedded_redis import EmbeddedRedis
 
 from tests.router.harness import Answer, Client, until
@@ -63,6 +63,10 @@ async def load(cluster: Cluster, number: int, *, num_tokens: int = 30, spacing: 
     return await asyncio.gather(*(one(index) for index in range(number)))
 
 
+def events(number: int) -> list[asyncio.Event]:
+    return [asyncio.Event() for _ in range(number)]
+
+
 async def test_tokens_stream_from_agents_that_are_found_on_the_load_board(cluster: Cluster) -> None:
     answers = await load(cluster, 20)
     assert [len(answer.token_ids) for answer in answers] == [30] * 20
@@ -73,11 +77,37 @@ async def test_tokens_stream_from_agents_that_are_found_on_the_load_board(cluste
     assert status.classes[0].num_completed == 20
 
 
-async def test_a_replica_that_is_killed_loses_no_request_without_tokens_in_silence(cluster: Cluster) -> None:
+async def test_a_client_that_leaves_frees_its_replica_at_once(cluster: Cluster) -> None:
+    request = generation_pb2.GenerateRequest(prompt="Once upon a time", replay_output_tokens=2000)
+    call = cluster.client.stub.Generate(request)
+    for _ in range(5):
+        await call.read()
+
+    async def num_running() -> int:
+        loads = [each.load for each in (await cluster.client.status()).replicas]
+        return sum(each.num_decoding + each.num_queued for load in loads for each in load.classes)
+
+    async def is_busy() -> bool:
+        return await num_running() == 1
+
+    async def is_free() -> bool:
+        return await num_running() == 0
+
+    await until(is_busy)
+    call.cancel()
+    await until(is_free, within=1.0)
+
+
+async def test_a_replica_that_is_killed_takes_no_request_with_it_that_has_no_token(cluster: Cluster) -> None:
     sending = asyncio.create_task(load(cluster, 60, num_tokens=60))
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(0.3)
+    # One on each replica, so long that it is in prefill when the replica dies.
+    long = {cluster.client.generate(prompt="x" * 60_000, max_tokens=1, accepted=event): event for event in events(2)}
+    in_prefill = asyncio.gather(*long)
+    await asyncio.gather(*(event.wait() for event in long.values()))
     cluster.replicas["replica-0"].signal(signal.SIGKILL)
     answers = await sending
+    assert sorted(answer.completion.num_moves for answer in await in_prefill) == [0, 1]
     broken = [answer for answer in answers if answer.failure is not None]
     assert broken, "the kill came too late to be seen"
     for answer in broken:
