@@ -12,6 +12,7 @@ from niyama_router.router import Endpoints, Router
 from niyama_router.settings import parse_settings
 from niyama_runtime.grpc_channel import open_channel
 from niyama_runtime.status import Failure, failure_of
+from niyama_runtime.tls import ClientTls
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -47,8 +48,8 @@ class Answer:
 class Client:
     """A plain gRPC client of one router."""
 
-    def __init__(self, address: str) -> None:
-        self._channel = open_channel(address)
+    def __init__(self, address: str, *, tls: ClientTls | None = None) -> None:
+        self._channel = open_channel(address, tls=tls)
         self.stub: inference_pb2_grpc.InferenceAsyncStub = inference_pb2_grpc.InferenceStub(self._channel)
 
     async def generate(

@@ -14,6 +14,7 @@ from niyama.v1 import describe_pb2, generation_pb2, load_pb2, replica_pb2, repli
 from niyama_core.load import ReplicaLoad
 from niyama_runtime import wire
 from niyama_runtime.grpc_server import GrpcServer, ServerSettings
+from niyama_runtime.tls import ServerTls
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Event = generation_pb2.GenerateResponse
@@ -30,6 +31,7 @@ class ScriptedReplica(replica_pb2_grpc.ReplicaServicer):
         seen: the requests that came.
         num_cancelled: streams that the router cancelled.
         load: what it says when it is asked.
+        tls: how it is spoken to; None without TLS.
     """
 
     name: str
@@ -38,6 +40,7 @@ class ScriptedReplica(replica_pb2_grpc.ReplicaServicer):
     num_cancelled: int = 0
     num_asked: int = 0
     load: ReplicaLoad = field(init=False)
+    tls: ServerTls | None = None
     _server: GrpcServer | None = None
     _address: str = "127.0.0.1:0"
 
@@ -60,7 +63,7 @@ class ScriptedReplica(replica_pb2_grpc.ReplicaServicer):
         return self._server.address
 
     async def start(self) -> None:
-        self._server = GrpcServer(ServerSettings(self._address), ["niyama.v1.Replica"])
+        self._server = GrpcServer(ServerSettings(self._address, tls=self.tls), ["niyama.v1.Replica"])
         replica_pb2_grpc.add_ReplicaServicer_to_server(self, self._server.registry)
         await self._server.start()
         self._address = self._server.address
