@@ -20,11 +20,12 @@ from niyama_router.load_store import Sighting
 
 __all__ = ["Booking", "Directory", "KnownReplica"]
 
-_log = structlog.get_logger(__name__)
-
+# Agents give a sign of life every second, changed or not.
 _SILENT_SECONDS = 3.0
 _ASK_AFTER_SECONDS = 1.5
 _FORGET_SECONDS = 60.0
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)

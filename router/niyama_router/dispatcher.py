@@ -146,7 +146,7 @@ class Dispatcher:
             RequestFailedError: it cannot go on elsewhere.
         """
         failure = loss.failure
-        if failure.code in _ABOUT_THE_REQUEST:
+        if _is_about_the_request(failure, journey):
             raise RequestFailedError(_for_the_client(failure))
         self._note_loss(journey, berth, loss=loss)
         if journey.num_delivered:
@@ -180,6 +180,12 @@ async def _tell_relegated(journey: Journey, message: generation_pb2.GenerateResp
     if not journey.is_relegated:
         journey.is_relegated = True
         await sink.write(message)
+
+
+def _is_about_the_request(failure: Failure, journey: Journey) -> bool:
+    """Return whether any replica would say so. One that the request has left may not have forgotten it yet."""
+    returned = failure.code is grpc.StatusCode.ALREADY_EXISTS and journey.num_moves > 0
+    return failure.code in _ABOUT_THE_REQUEST and not returned
 
 
 def _for_the_client(failure: Failure) -> Failure:

@@ -25,7 +25,6 @@ class Journey:
     Attributes:
         admitted: what came in.
         deadline: instant at which the caller gives up; None when it never does.
-        promise: the promise as it travels.
         replica: where it is, or was last.
         is_accepted: whether the client has been told so.
         is_relegated: whether the client has been told so.
@@ -67,7 +66,7 @@ class Journey:
         self._shunned[replica] = incarnation
 
     def relegate(self) -> None:
-        """Its promise cannot be kept where it is."""
+        """Note that its promise cannot be kept where it is."""
         self._relegated_at.add(self.replica)
 
     def placement_request(self, now: float, incarnation: Callable[[str], int | None]) -> PlacementRequest:

@@ -11,7 +11,7 @@ from niyama.v1 import describe_pb2, generation_pb2, replica_pb2, replica_pb2_grp
 from niyama_core.load import ReplicaLoad
 from niyama_runtime import wire
 from niyama_runtime.grpc_channel import open_channel
-from niyama_runtime.tls import ClientTls
+from niyama_runtime.tls import ClientTls, channel_credentials
 
 __all__ = ["GenerateCall", "ReplicaClient", "ReplicaClients"]
 
@@ -61,7 +61,13 @@ class ReplicaClients:
     """The clients by address, opened when first asked for."""
 
     def __init__(self, tls: ClientTls | None = None) -> None:
-        """Begin without any."""
+        """Begin without any.
+
+        Raises:
+            TlsError: a file of `tls` cannot be used; better said at the start than with the first request.
+        """
+        if tls is not None:
+            channel_credentials(tls)
         self._tls = tls
         self._by_address: dict[str, ReplicaClient] = {}
 

@@ -50,6 +50,7 @@ class Router:
 
         Raises:
             RedisSettingsError: the URL of the load board makes no sense.
+            TlsError: a file of the TLS settings for replicas cannot be used.
         """
         self._settings = settings
         self._clock = clock or MonotonicClock()

@@ -60,6 +60,13 @@ def test_a_certificate_that_is_not_there_is_one_clear_line(tmp_path: Path, capsy
     assert "cannot read gone.crt" in complaint_about(json.dumps(document), tmp_path, capsys)
 
 
+def test_a_certificate_for_replicas_that_is_not_there_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = router_document(None, "127.0.0.1:1", replicaTls={"ca": "gone.crt"})
+    assert "cannot read gone.crt" in complaint_about(json.dumps(document), tmp_path, capsys)
+
+
 def test_help_shows_an_example() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "niyama_router", "--help"], capture_output=True, text=True, check=True, timeout=20

@@ -165,6 +165,26 @@ async def test_a_replica_that_fails_before_a_token_is_replaced_by_another(
     assert answer.kinds.count("accepted") == 1
 
 
+async def test_a_request_that_comes_back_before_it_was_forgotten_goes_elsewhere(start_replica: StartReplica) -> None:
+    first = await start_replica("first", saying(relegated()), failing(grpc.StatusCode.ALREADY_EXISTS))
+    second = busier(await start_replica("second", failing(grpc.StatusCode.UNAVAILABLE)))
+    third = busier(busier(await start_replica("third", answering(1))))
+    async with RouterUnderTest(first.address, second.address, third.address) as router:
+        answer = await router.generate()
+    assert [len(replica.seen) for replica in (first, second, third)] == [2, 1, 1]
+    assert (answer.completion.replica, answer.completion.num_moves) == ("third", 3)
+
+
+async def test_an_id_that_is_in_use_is_the_clients_to_change(start_replica: StartReplica) -> None:
+    first = await start_replica("first", failing(grpc.StatusCode.ALREADY_EXISTS))
+    other = busier(await start_replica("other"))
+    async with RouterUnderTest(first.address, other.address) as router:
+        answer = await router.generate()
+    assert answer.failure is not None
+    assert answer.failure.code is grpc.StatusCode.ALREADY_EXISTS
+    assert not other.seen
+
+
 async def test_a_replica_that_fails_after_tokens_ends_the_stream_and_says_how_many(
     start_replica: StartReplica,
 ) -> None:
@@ -178,6 +198,7 @@ async def test_a_replica_that_fails_after_tokens_ends_the_stream_and_says_how_ma
     assert answer.failure.reason == "STREAM_BROKEN"
     assert answer.failure.metadata["num_delivered_tokens"] == "5"
     assert answer.failure.metadata["replica"] == "first"
+    assert (answer.trailers["niyama-replica"], answer.trailers["niyama-deadline-met"]) == ("first", "false")
     assert not other.seen
 
 
