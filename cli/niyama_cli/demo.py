@@ -67,14 +67,15 @@ def demo(
             about=_about(settings, result, reproduce=shlex.join(command)),
             class_names=settings.spec.qos_classes.by_name,
         )
-    _show(console, result, results)
+    _show(result, results, console=console)
     console.print(f"\nreport: {out / 'report.html'}   figures: {out / 'results.json'}")
     lost = sum(policy.num_lost for policy in results.values())
     if lost:
         raise CommandError(f"{lost} accepted requests neither completed nor ended with an error")
 
 
-def _show(console: Console, result: DemoResult, results: Mapping[str, PolicyResult]) -> None:
+def _show(result: DemoResult, results: Mapping[str, PolicyResult], *, console: Console) -> None:
+    """Print the figures side by side."""
     slos = slos_of(outcome for outcomes in result.outcomes.values() for outcome in outcomes)
     console.print(comparison_table(results, slos=slos))
     ours, theirs = results[OURS], results[BASELINE]

@@ -153,7 +153,7 @@ class IterationPlanner:
         self._left_since_plan.clear()
         preempted = self._make_room(kv_free_tokens)
         kv_free_tokens += sum(kv for _, kv in preempted)
-        outlook = Outlook(now, self.rates.prefill_rate, self._backlog.important_demand)
+        outlook = Outlook(now, self.rates.prefill_rate, self.rates.iteration_time, self._backlog.important_demand)
         relegated = self._relegate_hopeless(outlook)
         survey = self._decodes.survey(now)
         draft = self._draft(survey, kv_free_tokens)

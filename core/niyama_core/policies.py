@@ -99,7 +99,7 @@ def _deadline_driven(order: Callable[[float], Priority], default_alpha: float) -
 
 POLICIES: Mapping[str, _Builder] = MappingProxyType(
     {
-        "niyama": _deadline_driven(LatestPrefill, default_alpha=0.0005),
+        "niyama": _deadline_driven(LatestPrefill, default_alpha=0.004),
         "qoserve": _deadline_driven(Hybrid, default_alpha=0.008),
         "sarathi-fcfs": _sarathi(FirstCome()),
         "sarathi-edf": _sarathi(DeadlineFirst()),

@@ -21,11 +21,13 @@ class Outlook:
     Attributes:
         now: instant of the plan.
         prefill_rate: measured prefill tokens a second.
+        iteration_time: measured seconds of an iteration.
         important_demand: important work that waits.
     """
 
     now: float
     prefill_rate: float
+    iteration_time: float
     important_demand: DemandCurve
 
     def seconds_to_prefill(self, live: LiveRequest) -> float:
@@ -87,4 +89,5 @@ class HintedRelegation:
         if live.is_important:
             return False
         margin = outlook.important_demand.margin(outlook.now, outlook.prefill_rate)
-        return margin < outlook.seconds_to_prefill(live)
+        # What is begun in this iteration shows in the margin only in the next.
+        return margin < outlook.seconds_to_prefill(live) + outlook.iteration_time

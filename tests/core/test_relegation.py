@@ -24,11 +24,11 @@ RATE = 1000.0
 LOW = Importance.LOW
 
 
-def an_outlook(*waiting: LiveRequest, now: float = 0.0) -> Outlook:
+def an_outlook(*waiting: LiveRequest, now: float = 0.0, iteration_time: float = 0.0) -> Outlook:
     demand = DemandCurve()
     for live in waiting:
         demand.add(live, live.prefill_remaining)
-    return Outlook(now, RATE, demand)
+    return Outlook(now, RATE, iteration_time, demand)
 
 
 def test_a_request_that_will_miss_even_if_served_at_once_gives_way() -> None:
@@ -58,6 +58,13 @@ def test_low_importance_keeps_its_place_while_there_is_time_for_all() -> None:
     low = a_live_request(a_request("low", ttft=60.0, prompt=1000, importance=LOW))
     important = a_live_request(a_request("important", ttft=6.4, prompt=4000))
     assert not HintedRelegation().relegates(low, an_outlook(important))
+
+
+def test_low_importance_leaves_important_work_the_time_of_an_iteration_to_spare() -> None:
+    low = a_live_request(a_request("low", ttft=60.0, prompt=1000, importance=LOW))
+    important = a_live_request(a_request("important", ttft=6.4, prompt=4000))
+    assert not HintedRelegation().relegates(low, an_outlook(important, iteration_time=0.5))
+    assert HintedRelegation().relegates(low, an_outlook(important, iteration_time=2.0))
 
 
 def test_an_important_request_gives_way_only_for_itself() -> None:
