@@ -69,6 +69,11 @@ format: $(STAMP) ## Format the code and mend what ruff can mend
 proto: $(STAMP) ## Generate niyama.v1 again (every install does)
 	$(INSTALL_EDITABLE)
 
+.PHONY: sim
+sim: $(STAMP) ## Simulate overload, first come, first served and by deadlines (ARGS="--qps 6" overrides)
+	$(BIN)/niyama sim run --workload azure-code-2024 --qps 4 --num-requests 20000 --replicas 1 \
+		--policy sarathi-fcfs --policy qoserve --policy niyama $(ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## Measure the time of one plan and the router's throughput
 	$(BIN)/python bench/plan.py

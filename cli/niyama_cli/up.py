@@ -58,6 +58,9 @@ def up(
     decision_logs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Log every iteration's decisions there.", show_default=False)
     ] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Let requests say how long answers are, as bench can.")
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Run in the background; `niyama down` ends it.")
     ] = False,
@@ -71,6 +74,7 @@ def up(
         port=port,
         logs=logs,
         decision_logs=decision_logs,
+        replay=replay,
     )
     # The children log to files; a line in the middle of the table would only be in the way.
     set_up_logs("error")
@@ -103,7 +107,8 @@ def _check(spec: ClusterSpec, options: LocalOptions, *, engine: Engine | None) -
 
 def _arguments(file: Path, options: LocalOptions) -> list[str]:
     """Return the command line of the same cluster in the foreground."""
-    return [part for name, value in _named(file, options) if value is not None for part in (name, str(value))]
+    named = [part for name, value in _named(file, options) if value is not None for part in (name, str(value))]
+    return [*named, "--replay"] if options.replay else named
 
 
 def _named(file: Path, options: LocalOptions) -> Iterator[tuple[str, object]]:
