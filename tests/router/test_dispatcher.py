@@ -109,14 +109,26 @@ async def test_moves_for_the_sake_of_a_promise_are_bounded(start_replica: StartR
     assert answer.kinds == ["accepted", "relegated", "tokens"]
 
 
-async def test_a_request_that_has_tokens_is_not_moved(start_replica: StartReplica) -> None:
-    act = saying(tokens(0, [1]), relegated(before_first_token=False), tokens(1, [2]))
+@pytest.mark.parametrize("claimed", [False, True])
+async def test_a_request_that_has_tokens_is_not_moved_whatever_its_replica_claims(
+    start_replica: StartReplica, claimed: bool
+) -> None:
+    act = saying(tokens(0, [1]), relegated(before_first_token=claimed), tokens(1, [2]))
     replica = await start_replica("first", act)
     other = busier(await start_replica("other"))
     async with RouterUnderTest(replica.address, other.address) as router:
         answer = await router.generate()
     assert answer.kinds[:4] == ["accepted", "tokens", "relegated", "tokens"]
     assert not other.seen
+
+
+async def test_a_request_is_not_moved_back_to_where_it_was_relegated(start_replica: StartReplica) -> None:
+    first = await start_replica("first", saying(relegated()))
+    second = busier(await start_replica("second", saying(relegated(), tokens(0, [7]))))
+    async with RouterUnderTest(first.address, second.address) as router:
+        answer = await router.generate()
+    assert answer.kinds == ["accepted", "relegated", "tokens"]
+    assert (len(first.seen), len(second.seen)) == (1, 1)
 
 
 async def test_a_request_that_is_handed_back_goes_elsewhere(start_replica: StartReplica) -> None:
@@ -183,6 +195,17 @@ async def test_an_id_that_is_in_use_is_the_clients_to_change(start_replica: Star
     assert answer.failure is not None
     assert answer.failure.code is grpc.StatusCode.ALREADY_EXISTS
     assert not other.seen
+
+
+async def test_a_replica_whose_connection_broke_is_left_alone_until_it_gives_a_sign_of_life(
+    start_replica: StartReplica,
+) -> None:
+    first = await start_replica("first", failing(grpc.StatusCode.UNAVAILABLE))
+    second = busier(await start_replica("second", answering(1)))
+    async with RouterUnderTest(first.address, second.address) as router:
+        for _ in range(20):
+            assert (await router.generate()).completion.replica == "second"
+    assert len(first.seen) < 10
 
 
 async def test_a_replica_that_fails_after_tokens_ends_the_stream_and_says_how_many(
@@ -268,6 +291,41 @@ async def test_the_callers_deadline_ends_the_stream_everywhere(start_replica: St
     assert answer.failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+async def test_a_replica_is_told_how_long_the_caller_waits(start_replica: StartReplica) -> None:
+    left: list[float | None] = []
+
+    async def act(
+        replica: ScriptedReplica, request: replica_pb2.ReplicaGenerateRequest, context: Context
+    ) -> AsyncIterator[Event]:
+        left.append(context.time_remaining())
+        async for event in answering(1)(replica, request, context):
+            yield event
+
+    replica = await start_replica("only", act)
+    async with RouterUnderTest(replica.address) as router:
+        await router.generate(timeout=7.0)
+    assert left[0] == pytest.approx(7.0, abs=1.0)
+
+
+async def test_a_stream_that_said_its_last_word_is_left_to_end_by_itself(start_replica: StartReplica) -> None:
+    ended = asyncio.Event()
+
+    async def act(
+        replica: ScriptedReplica, request: replica_pb2.ReplicaGenerateRequest, context: Context
+    ) -> AsyncIterator[Event]:
+        async for event in answering(1)(replica, request, context):
+            yield event
+        await asyncio.sleep(0.1)
+        ended.set()
+
+    replica = await start_replica("only", act)
+    async with RouterUnderTest(replica.address) as router:
+        assert (await router.generate()).completion.on_time
+        assert not ended.is_set(), "the client does not wait for that"
+        await asyncio.wait_for(ended.wait(), 1.0)
+    assert replica.num_cancelled == 0
+
+
 async def test_without_a_replica_a_request_waits_and_is_told_when_to_come_back() -> None:
     async with RouterUnderTest("127.0.0.1:1", placementWait="200ms") as router:
         began = asyncio.get_running_loop().time()
@@ -302,6 +360,19 @@ async def test_a_burst_is_spread_before_any_replica_has_reported_it(start_replic
     async with RouterUnderTest(*(replica.address for replica in replicas)) as router:
         await asyncio.gather(*(router.generate() for _ in range(20)))
     assert [len(replica.seen) for replica in replicas] == [10, 10]
+
+
+async def test_a_prompt_counts_beside_the_reports_until_its_first_token(start_replica: StartReplica) -> None:
+    first = await start_replica("a", saying(0.2, tokens(0, [1]), forever=True))
+    second = await start_replica("b", answering(1))
+    async with RouterUnderTest(first.address, second.address) as router:
+        call = router.stub.Generate(generation_pb2.GenerateRequest(prompt="x" * 4000))
+        await call.read()
+        assert (await router.generate()).completion.replica == "b"
+        await call.read()
+        first.acts.append(answering(1))
+        assert (await router.generate()).completion.replica == "a"
+        call.cancel()
 
 
 async def test_a_slow_reader_slows_its_own_stream_and_keeps_every_token(start_replica: StartReplica) -> None:
