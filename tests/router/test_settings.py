@@ -1,9 +1,11 @@
 """The configuration file: what it may say, and that every mistake is said at once with the path of its field."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from niyama_core.manifest_reader import ManifestError
 from niyama_core.slo import Interactive
 from niyama_router.settings import RouterSettings, parse_settings
@@ -109,3 +111,11 @@ def test_a_router_that_could_know_of_no_replica_is_refused() -> None:
 def test_rules_may_change_and_what_binds_may_not() -> None:
     assert not settings().differs_beyond_rules(settings(placement="round-robin", maxMoves=5))
     assert settings().differs_beyond_rules(settings(listen="127.0.0.1:50052"))
+
+
+def test_the_configuration_in_the_docs_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "requests.md").read_text()
+    example = page.split("```yaml\n")[1].split("```")[0]
+    parsed = parse_settings(yaml.safe_load(example))
+    assert set(yaml.safe_load(example)) >= {"cluster", "redis", "replicas", "tls", "replicaTls", "log"}
+    assert parsed.rules == replace(settings().rules, context_tokens=16384, classes=parsed.rules.classes)
