@@ -16,7 +16,7 @@ from niyama_runtime.status import FieldViolation
 from niyama_router.call_metadata import CallMetadata, read_metadata
 from niyama_router.errors import InvalidRequestError, Reason, failed
 from niyama_router.request_checks import Limits, check_request, estimate_prompt_tokens, read_qos
-from niyama_router.settings import LiveRules
+from niyama_router.rules import LiveRules
 
 __all__ = ["Admission", "Admitted", "ModelFacts"]
 

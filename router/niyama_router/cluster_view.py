@@ -11,7 +11,8 @@ from niyama_router.attainment import Attainment
 from niyama_router.directory import Directory
 from niyama_router.load_store import BoardSource
 from niyama_router.replica_client import ReplicaClients
-from niyama_router.settings import LiveRules, RouterSettings
+from niyama_router.rules import LiveRules
+from niyama_router.settings import RouterSettings
 
 __all__ = ["ClusterView", "model_facts"]
 

@@ -7,128 +7,18 @@ the last known pool is kept.
 """
 
 import asyncio
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 
 import structlog
-from niyama_core.load import ReplicaLoad
 from niyama_core.placement import Candidate
 from niyama_runtime.load_board import Change, MembershipChange
 
+from niyama_router.known_replica import Booking, KnownReplica
 from niyama_router.load_store import Sighting
 
-__all__ = ["Booking", "Directory", "KnownReplica"]
-
-# Agents give a sign of life every second, changed or not.
-_SILENT_SECONDS = 3.0
-_ASK_AFTER_SECONDS = 1.5
-_FORGET_SECONDS = 60.0
+__all__ = ["Directory"]
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class Booking:
-    """One request that this router has placed on a replica, from its placing to its end there.
-
-    Attributes:
-        replica: where.
-        sequence: of the replica's load when the request was placed.
-        num_tokens: estimate of its prompt's length.
-    """
-
-    replica: "KnownReplica"
-    sequence: int
-    num_tokens: int
-
-    def settle(self) -> None:
-        """Note that the replica has dealt with the prompt, or that its reports count it."""
-        self.replica.settle(self)
-
-    def close(self) -> None:
-        """Note that the request has left the replica; call it once."""
-        self.replica.settle(self)
-        self.replica.num_open -= 1
-
-
-@dataclass(slots=True, eq=False)
-class KnownReplica:
-    """What is known of one replica; instants are this process's.
-
-    Attributes:
-        load: its latest load.
-        load_since: instant from which that load is known.
-        last_sign: instant of its last sign of life.
-        lost_at: instant at which a call to it broke; minus infinity when none has.
-        is_listed: whether the board named it when it was last read.
-        num_open: requests of this router that are there.
-        pending: those of them that its reports cannot count yet.
-        pending_tokens: sum of their prompts' tokens.
-    """
-
-    load: ReplicaLoad
-    load_since: float
-    last_sign: float
-    lost_at: float = -math.inf
-    is_listed: bool = False
-    num_open: int = 0
-    pending: set[Booking] = field(default_factory=set)
-    pending_tokens: int = 0
-
-    def book(self, num_tokens: int) -> Booking:
-        """Note that a request is placed here."""
-        booking = Booking(self, self.load.sequence, num_tokens)
-        self.num_open += 1
-        self.pending.add(booking)
-        self.pending_tokens += num_tokens
-        return booking
-
-    def settle(self, booking: Booking) -> None:
-        """Count a booking no longer beside the reports."""
-        if booking in self.pending:
-            self.pending.remove(booking)
-            self.pending_tokens -= booking.num_tokens
-
-    def see(self, sighting: Sighting, now: float) -> None:
-        """Take in what a source says; a restart ends what was known, an older report is only a sign of life."""
-        load = sighting.load
-        if load.incarnation != self.load.incarnation:
-            self.lost_at = -math.inf
-            self.last_sign = now - sighting.silent_seconds
-            for booking in list(self.pending):
-                self.settle(booking)
-            self._renew(sighting, now)
-            return
-        self.last_sign = max(self.last_sign, now - sighting.silent_seconds)
-        if load.sequence >= self.load.sequence:
-            self._renew(sighting, now)
-
-    def is_awake(self, now: float) -> bool:
-        """Return whether it gave a sign of life lately, and since a call to it last broke."""
-        return self.last_sign > self.lost_at and now - self.last_sign < _SILENT_SECONDS
-
-    def candidate(self, now: float) -> Candidate:
-        """Return the replica as placement sees it."""
-        return Candidate(
-            self.load,
-            age=max(0.0, now - self._trusted_since),
-            pending_prefill_tokens=self.pending_tokens,
-            num_pending=len(self.pending),
-        )
-
-    @property
-    def _trusted_since(self) -> float:
-        """An idle replica that gives a sign of life has nothing new to say; a busy one always should have."""
-        return self.load_since if self.load.num_requests else max(self.load_since, self.last_sign)
-
-    def _renew(self, sighting: Sighting, now: float) -> None:
-        self.load = sighting.load
-        self.load_since = now - sighting.load_age
-        # The report after the one that was known at the placing may have been on its way already, without the
-        # request. The one after that was begun later than the placing. No two clocks are compared.
-        for booking in [booking for booking in self.pending if booking.sequence + 2 <= self.load.sequence]:
-            self.settle(booking)
 
 
 class Directory:
@@ -169,11 +59,10 @@ class Directory:
         known = self._replicas.get(change.replica)
         if known is None or change.change is Change.JOINED:
             return
-        # Its last words: streams that are open there go on, and nothing is placed there.
-        known.load = replace(known.load, draining=True)
         if change.change is Change.LEFT:
-            known.is_listed = False
-            known.last_sign = known.lost_at = min(known.last_sign, now)
+            known.leave()
+        else:
+            known.drain()
         self._tell(now)
 
     def lose(self, name: str, incarnation: int, *, now: float) -> None:
@@ -212,11 +101,7 @@ class Directory:
 
     def addresses_to_ask(self, now: float) -> frozenset[str]:
         """Return the addresses of those about whom the board says nothing, or nothing good."""
-        return frozenset(
-            known.load.address
-            for known in self._replicas.values()
-            if not known.is_listed or known.last_sign <= known.lost_at or now - known.last_sign > _ASK_AFTER_SECONDS
-        )
+        return frozenset(known.load.address for known in self._replicas.values() if known.needs_asking(now))
 
     async def wait_for_change(self, within: float) -> bool:
         """Return when other replicas than before can be placed on, or False after `within` seconds."""
@@ -243,12 +128,9 @@ class Directory:
         return [known for known in pool if known.is_awake(now)] or pool
 
     def _forget(self, now: float) -> None:
-        """Drop the replicas that nobody has heard of for long, so that names do not pile up."""
-        for name, known in list(self._replicas.items()):
-            gone = known.load.draining and not known.is_listed and not known.is_awake(now)
-            silent = now - known.last_sign > _FORGET_SECONDS and not known.is_listed
-            if (gone or silent) and not known.num_open:
-                del self._replicas[name]
+        """Drop those of whom nothing more is to be expected, so that names do not pile up."""
+        for name in [name for name, known in self._replicas.items() if known.is_forgettable(now)]:
+            del self._replicas[name]
 
     def _tell(self, now: float) -> None:
         """Wake those who wait, when the replicas that can be placed on are others than before."""

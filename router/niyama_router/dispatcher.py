@@ -9,18 +9,18 @@
 The client sees one stream. When it goes, the task that serves it is cancelled, and with it whatever is open.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import grpc
 import structlog
 from niyama.v1 import generation_pb2
 from niyama_runtime.clock import Clock
-from niyama_runtime.status import Failure, invalid_argument
 
 from niyama_router.attempt import Attempt, Completed, HandedBack, Lost, Relegated, Sink
 from niyama_router.directory import Directory
-from niyama_router.errors import Reason, RequestFailedError, failed
+from niyama_router.errors import RequestFailedError
 from niyama_router.journey import Journey
+from niyama_router.loss import broken, for_the_client, is_about_the_request, no_capacity, poisonous
 from niyama_router.placing import Berth, Placing
 from niyama_router.replica_client import ReplicaClients
 
@@ -28,19 +28,6 @@ __all__ = ["Dispatcher"]
 
 # A request that replicas fail on, one after the other, may be what makes them fail.
 _MAX_LOSSES = 3
-
-# What a replica says of the request and not of itself: another one would say the same.
-_ABOUT_THE_REQUEST = frozenset(
-    (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.OUT_OF_RANGE,
-        grpc.StatusCode.ALREADY_EXISTS,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.UNIMPLEMENTED,
-    )
-)
 
 _log = structlog.get_logger(__name__)
 
@@ -135,7 +122,7 @@ class Dispatcher:
         """Return where a request goes that its replica gave back."""
         journey.shun(berth.replica, berth.load.incarnation)
         if reason == generation_pb2.HAND_BACK_REASON_NO_CAPACITY:
-            journey.refusal = _no_capacity(berth)
+            journey.refusal = no_capacity(berth)
         _log.debug("handed_back", request_id=journey.request_id, replica=berth.replica, reason=reason)
         return await self._placing.place(journey)
 
@@ -146,14 +133,14 @@ class Dispatcher:
             RequestFailedError: it cannot go on elsewhere.
         """
         failure = loss.failure
-        if _is_about_the_request(failure, journey):
-            raise RequestFailedError(_for_the_client(failure))
+        if is_about_the_request(failure, journey):
+            raise RequestFailedError(for_the_client(failure))
         self._note_loss(journey, berth, loss=loss)
         if journey.num_delivered:
-            raise _broken(journey, failure)
+            raise broken(journey, failure)
         journey.num_losses += loss.was_accepted
         if journey.num_losses >= _MAX_LOSSES:
-            raise _poisonous(journey, failure)
+            raise poisonous(journey, failure)
         if failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             journey.refusal = failure
         return await self._placing.place(journey)
@@ -180,43 +167,3 @@ async def _tell_relegated(journey: Journey, message: generation_pb2.GenerateResp
     if not journey.is_relegated:
         journey.is_relegated = True
         await sink.write(message)
-
-
-def _is_about_the_request(failure: Failure, journey: Journey) -> bool:
-    """Return whether any replica would say so. One that the request has left may not have forgotten it yet."""
-    returned = failure.code is grpc.StatusCode.ALREADY_EXISTS and journey.num_moves > 0
-    return failure.code in _ABOUT_THE_REQUEST and not returned
-
-
-def _for_the_client(failure: Failure) -> Failure:
-    """Return what a replica found wrong with the fields as the client knows them."""
-    violations = tuple(replace(v, field=v.field.removeprefix("request.")) for v in failure.violations)
-    return invalid_argument(*violations) if violations else failure
-
-
-def _no_capacity(berth: Berth) -> Failure:
-    return Failure(
-        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
-        message=f"no replica can hold the request: {berth.replica} gave it back for want of KV cache",
-        reason=Reason.NO_CAPACITY.value,
-        retry_after=1.0,
-    )
-
-
-def _broken(journey: Journey, failure: Failure) -> RequestFailedError:
-    num_tokens = journey.num_delivered
-    return failed(
-        grpc.StatusCode.UNAVAILABLE,
-        f"replica {journey.replica} was lost after {num_tokens} tokens had been delivered: {failure.message}",
-        reason=Reason.STREAM_BROKEN,
-        metadata={"num_delivered_tokens": str(num_tokens), "replica": journey.replica, "cause": failure.code.name},
-    )
-
-
-def _poisonous(journey: Journey, failure: Failure) -> RequestFailedError:
-    return failed(
-        grpc.StatusCode.UNAVAILABLE,
-        f"{journey.num_losses} replicas failed on this request, {journey.replica} last: {failure.message}",
-        reason=Reason.REPLICAS_FAILED,
-        metadata={"num_delivered_tokens": "0", "replica": journey.replica, "cause": failure.code.name},
-    )

@@ -12,10 +12,11 @@ from niyama_core.placement import Placed, Refusal, RefusalReason, place, rescue
 from niyama_runtime.clock import Clock
 from niyama_runtime.status import overloaded
 
-from niyama_router.directory import Booking, Directory
+from niyama_router.directory import Directory
 from niyama_router.errors import Reason, RequestFailedError, failed
 from niyama_router.journey import Journey
-from niyama_router.settings import LiveRules
+from niyama_router.known_replica import Booking
+from niyama_router.rules import LiveRules
 
 __all__ = ["Berth", "Placing"]
 

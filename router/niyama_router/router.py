@@ -24,7 +24,8 @@ from niyama_router.load_store import BoardSource
 from niyama_router.metrics import RouterMetrics
 from niyama_router.placing import Placing
 from niyama_router.replica_client import ReplicaClients
-from niyama_router.settings import LiveRules, RouterSettings
+from niyama_router.rules import LiveRules
+from niyama_router.settings import RouterSettings
 from niyama_router.watch import Watch
 
 __all__ = ["Endpoints", "Router"]

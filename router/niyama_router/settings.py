@@ -1,7 +1,7 @@
 """The router's configuration: what its file may say, every mistake at once with the path of its field.
 
-The operator and `niyama up` write the file; the router watches it. What it may change without a restart is `Rules`;
-the rest, where it listens and whom it knows, is taken once.
+The operator and `niyama up` write the file; the router watches it. What it may change without a restart is in
+`rules`; the rest, where it listens and whom it knows, is taken once. docs/requests.md shows every field.
 """
 
 from collections.abc import Mapping
@@ -9,9 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from niyama_core.manifest_reader import ManifestReader
-from niyama_core.placement import PLACEMENTS, Placement, build_placement
-from niyama_core.qos_section import read_classes
-from niyama_core.slo import QosClasses
 from niyama_runtime.addresses import BindError, parse_address
 from niyama_runtime.grpc_channel import MAX_MESSAGE_BYTES
 from niyama_runtime.grpc_server import ServerSettings
@@ -19,58 +16,9 @@ from niyama_runtime.load_board import RedisSettings
 from niyama_runtime.logs import LEVELS
 from niyama_runtime.tls import ClientTls, ServerTls
 
-__all__ = ["LiveRules", "LogSettings", "RouterSettings", "Rules", "parse_settings"]
+from niyama_router.rules import Rules, read_rules
 
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What decides about requests, and may change while the router runs.
-
-    Attributes:
-        model: served model name; empty accepts any.
-        max_output_tokens: the most tokens that one request may generate.
-        context_tokens: the longest prompt plus answer; 0 believes what the replicas report.
-        classes: the QoS classes.
-        placement: name of the placement policy.
-        policy: name of the replicas' scheduling policy, for those who ask.
-        max_moves: how often a relegated request may be moved.
-        placement_wait: seconds that a request waits for a replica to come.
-        drain_grace: seconds that streams may go on after SIGTERM.
-        replay: takes `replay_output_tokens`.
-    """
-
-    model: str
-    max_output_tokens: int
-    context_tokens: int
-    classes: QosClasses
-    placement: str
-    policy: str
-    max_moves: int
-    placement_wait: float
-    drain_grace: float
-    replay: bool
-
-    def build_placement(self) -> Placement:
-        """Return a new placement policy."""
-        return build_placement(self.placement, self.classes)
-
-
-class LiveRules:
-    """The rules in force; requests that arrive after a change go by the new ones.
-
-    Attributes:
-        rules: as they are.
-        placement: the placement policy that they name.
-    """
-
-    def __init__(self, rules: Rules) -> None:
-        """Begin with `rules`."""
-        self.apply(rules)
-
-    def apply(self, rules: Rules) -> None:
-        """Put `rules` into force."""
-        self.rules = rules
-        self.placement: Placement = rules.build_placement()
+__all__ = ["LogSettings", "RouterSettings", "parse_settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +76,7 @@ def parse_settings(document: Mapping[str, object]) -> RouterSettings:
         replicas=_read_replicas(reader),
         replica_tls=_read_replica_tls(reader),
         log=_read_log(reader.section("log")),
-        rules=_read_rules(reader),
+        rules=read_rules(reader),
     )
     if settings.redis is None and not settings.replicas:
         reader.problem("redis", "or replicas: give a load board, or the addresses of replicas, or both")
@@ -144,24 +92,6 @@ def _read_server(reader: ManifestReader) -> ServerSettings:
         address=_read_address(reader, "listen"),
         tls=_read_server_tls(reader),
         max_message_bytes=2 * MAX_MESSAGE_BYTES,
-    )
-
-
-def _read_rules(reader: ManifestReader) -> Rules:
-    placement = reader.text("placement", "niyama")
-    if placement not in PLACEMENTS:
-        reader.problem("placement", f"{placement!r} is unknown: choose one of {', '.join(PLACEMENTS)}")
-    return Rules(
-        model=reader.text("model"),
-        max_output_tokens=reader.integer("maxOutputTokens", 4096, least=1, most=1_000_000),
-        context_tokens=reader.integer("contextTokens", 0, least=0, most=100_000_000),
-        classes=read_classes(reader),
-        placement=placement,
-        policy=reader.text("policy", "niyama"),
-        max_moves=reader.integer("maxMoves", 2, least=0, most=100),
-        placement_wait=reader.duration("placementWait", 5.0),
-        drain_grace=reader.duration("drainGrace", 30.0),
-        replay=reader.flag("replay", False),
     )
 
 

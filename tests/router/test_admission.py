@@ -13,7 +13,8 @@ from niyama_core.slo import Batch, Importance, Interactive
 from niyama_router.admission import Admission, Admitted, ModelFacts
 from niyama_router.errors import InvalidRequestError, RequestFailedError
 from niyama_router.request_checks import MAX_REQUEST_BYTES
-from niyama_router.settings import LiveRules, parse_settings
+from niyama_router.rules import LiveRules
+from niyama_router.settings import parse_settings
 
 from tests.router.conftest import StartReplica
 from tests.router.harness import Metadata, RouterUnderTest

@@ -1,0 +1,143 @@
+"""One replica as this router knows it: its load, its signs of life, and what was placed there since.
+
+Records that change, by named transitions only; `directory` keeps one for each name.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+
+from niyama_core.load import ReplicaLoad
+from niyama_core.placement import Candidate
+
+from niyama_router.load_store import Sighting
+
+__all__ = ["Booking", "KnownReplica"]
+
+# Agents give a sign of life every second, changed or not.
+_SILENT_SECONDS = 3.0
+_ASK_AFTER_SECONDS = 1.5
+_FORGET_SECONDS = 60.0
+
+
+@dataclass(slots=True, eq=False)
+class Booking:
+    """One request that this router has placed on a replica, from its placing to its end there.
+
+    Attributes:
+        replica: where.
+        sequence: of the replica's load when the request was placed.
+        num_tokens: estimate of its prompt's length.
+    """
+
+    replica: "KnownReplica"
+    sequence: int
+    num_tokens: int
+
+    def settle(self) -> None:
+        """Note that the replica has dealt with the prompt, or that its reports count it."""
+        self.replica.settle(self)
+
+    def close(self) -> None:
+        """Note that the request has left the replica; call it once."""
+        self.replica.settle(self)
+        self.replica.num_open -= 1
+
+
+@dataclass(slots=True, eq=False)
+class KnownReplica:
+    """What is known of one replica; instants are this process's.
+
+    Attributes:
+        load: its latest load.
+        load_since: instant from which that load is known.
+        last_sign: instant of its last sign of life.
+        lost_at: instant at which a call to it broke; minus infinity when none has.
+        is_listed: whether the board named it when it was last read.
+        num_open: requests of this router that are there.
+        pending: those of them that its reports cannot count yet.
+        pending_tokens: sum of their prompts' tokens.
+    """
+
+    load: ReplicaLoad
+    load_since: float
+    last_sign: float
+    lost_at: float = -math.inf
+    is_listed: bool = False
+    num_open: int = 0
+    pending: set[Booking] = field(default_factory=set)
+    pending_tokens: int = 0
+
+    def book(self, num_tokens: int) -> Booking:
+        """Note that a request is placed here."""
+        booking = Booking(self, self.load.sequence, num_tokens)
+        self.num_open += 1
+        self.pending.add(booking)
+        self.pending_tokens += num_tokens
+        return booking
+
+    def settle(self, booking: Booking) -> None:
+        """Count a booking no longer beside the reports."""
+        if booking in self.pending:
+            self.pending.remove(booking)
+            self.pending_tokens -= booking.num_tokens
+
+    def see(self, sighting: Sighting, now: float) -> None:
+        """Take in what a source says; a restart ends what was known, an older report is only a sign of life."""
+        load = sighting.load
+        if load.incarnation != self.load.incarnation:
+            self.lost_at = -math.inf
+            self.last_sign = now - sighting.silent_seconds
+            for booking in list(self.pending):
+                self.settle(booking)
+            self._renew(sighting, now)
+            return
+        self.last_sign = max(self.last_sign, now - sighting.silent_seconds)
+        if load.sequence >= self.load.sequence:
+            self._renew(sighting, now)
+
+    def is_awake(self, now: float) -> bool:
+        """Return whether it gave a sign of life lately, and since a call to it last broke."""
+        return self.last_sign > self.lost_at and now - self.last_sign < _SILENT_SECONDS
+
+    def needs_asking(self, now: float) -> bool:
+        """Return whether the board says nothing about it, or nothing good."""
+        return not self.is_listed or self.last_sign <= self.lost_at or now - self.last_sign > _ASK_AFTER_SECONDS
+
+    def is_forgettable(self, now: float) -> bool:
+        """Return whether it has left, or nobody has heard of it for long, and nothing of this router is there."""
+        if self.is_listed or self.num_open:
+            return False
+        has_left = self.load.draining and not self.is_awake(now)
+        return has_left or now - self.last_sign > _FORGET_SECONDS
+
+    def drain(self) -> None:
+        """Note that it takes nothing new; streams that are open there go on."""
+        self.load = replace(self.load, draining=True)
+
+    def leave(self) -> None:
+        """Note that it has said goodbye."""
+        self.drain()
+        self.is_listed = False
+        self.lost_at = self.last_sign
+
+    def candidate(self, now: float) -> Candidate:
+        """Return the replica as placement sees it."""
+        return Candidate(
+            self.load,
+            age=max(0.0, now - self._trusted_since),
+            pending_prefill_tokens=self.pending_tokens,
+            num_pending=len(self.pending),
+        )
+
+    @property
+    def _trusted_since(self) -> float:
+        """An idle replica that gives a sign of life has nothing new to say; a busy one always should have."""
+        return self.load_since if self.load.num_requests else max(self.load_since, self.last_sign)
+
+    def _renew(self, sighting: Sighting, now: float) -> None:
+        self.load = sighting.load
+        self.load_since = now - sighting.load_age
+        # The report after the one that was known at the placing may have been on its way already, without the
+        # request. The one after that was begun later than the placing. No two clocks are compared.
+        for booking in [booking for booking in self.pending if booking.sequence + 2 <= self.load.sequence]:
+            self.settle(booking)
