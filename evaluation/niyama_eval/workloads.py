@@ -17,7 +17,7 @@ from niyama_eval.lengths import Counts, Sizes
 from niyama_eval.settings import MAX_REQUESTS, WorkloadSettings
 from niyama_eval.sources import Source, Stretch, load_source
 
-__all__ = ["WorkloadRequest", "generate"]
+__all__ = ["WorkloadRequest", "generate", "generate_seeded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,16 @@ def generate(
         strict=True,
     )
     return tuple(WorkloadRequest(f"r{index}", *column) for index, column in enumerate(columns))
+
+
+def generate_seeded(settings: WorkloadSettings, classes: QosClasses, *, seed: int) -> tuple[WorkloadRequest, ...]:
+    """Return the workload that the settings and a seed give, for callers that know no generators.
+
+    Raises:
+        WorkloadError: the settings do not fit the classes or the sources.
+        TraceError: a trace file cannot be read.
+    """
+    return generate(settings, classes, rng=np.random.default_rng(seed))
 
 
 def _promises(settings: WorkloadSettings, classes: QosClasses) -> tuple[list[Promise], Sequence[float]]:
