@@ -32,6 +32,8 @@ __all__ = [
 
 _RESCUE_MARGIN = 0.8
 _STALE_SECONDS = 1.0
+# Tokens a second of a replica that has not said its own: what the published artifact starts from.
+_PRIOR_RATE = 8500.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,7 @@ def _estimate(request: PlacementRequest, candidate: Candidate, *, classes: QosCl
         for name, class_load in load.classes.items()
         if _is_ahead(classes.by_name.get(name), slo)
     )
-    rate = load.prefill_tokens_per_second or 1.0
+    rate = load.prefill_tokens_per_second or _PRIOR_RATE
     seconds = (ahead + request.num_prompt_tokens) / rate + load.iteration_seconds
     if isinstance(slo, Batch):
         seconds += request.expected_output_tokens * load.iteration_seconds

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from niyama_core.slo import Batch, Bounds, Importance, Interactive, Promise, QosClass, QosClasses, Slo, promised_seconds
+from niyama_core.slo import Batch, Importance, Interactive, Promise, QosClass, QosClasses, Slo, promised_seconds
 from niyama_core.units import format_duration
 
 __all__ = ["CUSTOM_CLASS", "InvalidQosError", "QosAsk", "Violation", "merge_asks", "resolve_promise"]
@@ -146,7 +146,7 @@ def _check_bounds(qos_class: QosClass, slo: Slo) -> None:
     violations = [
         violation
         for field, asked, own in _times(slo, qos_class.slo)
-        if (violation := _out_of_bounds(f"qos.{field}", asked, own=own, bounds=qos_class.bounds)) is not None
+        if (violation := _out_of_bounds(f"qos.{field}", asked, own=own, qos_class=qos_class)) is not None
     ]
     if violations:
         raise InvalidQosError(*violations)
@@ -162,9 +162,9 @@ def _times(asked: Slo, own: Slo) -> tuple[tuple[str, float, float], ...]:
             raise AssertionError("an override keeps the kind of its class")
 
 
-def _out_of_bounds(field: str, asked: float, *, own: float, bounds: Bounds) -> Violation | None:
-    least, most = own * bounds.tightest, own * bounds.loosest
+def _out_of_bounds(field: str, asked: float, *, own: float, qos_class: QosClass) -> Violation | None:
+    least, most = own * qos_class.bounds.tightest, own * qos_class.bounds.loosest
     if least * (1 - 1e-9) <= asked <= most * (1 + 1e-9):
         return None
-    allowed = f"allowed is {format_duration(least)} to {format_duration(most)}"
+    allowed = f"class {qos_class.name!r} allows {format_duration(least)} to {format_duration(most)}"
     return Violation(field, f"{format_duration(asked)} is out of bounds: {allowed}")

@@ -1,9 +1,10 @@
 """What a call's metadata say of a request: its promise, application and id, by our names and those of others.
 
 The keys are gRPC metadata and HTTP headers alike. Of the names for one thing the first that is there counts. Whoever
-sends a value that cannot be read is told which; it is never passed over in silence.
+sends a value that cannot be read, or misspells a key of ours, is told which; a promise is never lost in silence.
 """
 
+import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +30,9 @@ _APP = ("niyama-app", "x-llm-d-inference-fairness-id", "x-gateway-inference-fair
 _REQUEST_ID = ("niyama-request-id",)
 _KEYS = frozenset((*_CLASS, *_TTFT, *_TBT, *_TTLT, *_IMPORTANCE, *_APP, *_REQUEST_ID))
 
+_OUR_PREFIX = "niyama-"
+_OUR_KEYS = sorted(key for key in _KEYS if key.startswith(_OUR_PREFIX))
+
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?([eE][+-]?\d{1,3})?", re.ASCII)
 
 Value = str | bytes
@@ -45,7 +49,7 @@ class CallMetadata:
 
 
 def read_metadata(metadata: Iterable[tuple[str, Value]]) -> CallMetadata:
-    """Return what the metadata of a call say; keys that are not ours are passed over."""
+    """Return what the metadata of a call say; keys of others are passed over, misspelt ones of ours are not."""
     values = _Values(metadata)
     ask = QosAsk(
         qos_class=values.text(_CLASS),
@@ -103,6 +107,10 @@ class _Values:
             name = key.lower().removesuffix("-bin")
             if name in _KEYS:
                 self._take(readable, name, value=value)
+            elif name.startswith(_OUR_PREFIX):
+                near = difflib.get_close_matches(name, _OUR_KEYS, n=1)
+                fix = f"did you mean {near[0]}?" if near else f"keys are {', '.join(_OUR_KEYS)}"
+                self._violate(name, f"is no key of Niyama's; {fix}")
         return readable
 
     def _take(self, readable: dict[str, str], name: str, *, value: Value) -> None:

@@ -195,6 +195,12 @@ def test_metadata_that_contradict_themselves_are_named() -> None:
     assert list(violations(a_message(), [("niyama-ttft-ms", "4000"), ("niyama-ttft-ms", "5000")])) == ["niyama-ttft-ms"]
 
 
+def test_a_misspelt_key_of_ours_is_named_so_that_no_promise_is_lost_in_silence() -> None:
+    found = violations(a_message(), [("niyama-qos-clas", "job")])
+    assert found == {"niyama-qos-clas": "is no key of Niyama's; did you mean niyama-qos-class?"}
+    assert "keys are" in violations(a_message(), [("niyama-zzzz", "1")])["niyama-zzzz"]
+
+
 def test_metadata_of_others_and_empty_ones_are_passed_over() -> None:
     admitted = admit(None, ("user-agent", "x"), ("niyama-qos-class", ""), ("trace-bin", b"\xff"))
     assert admitted.promise.qos_class == "chat"
