@@ -31,7 +31,7 @@ _REQUEST_ID = ("niyama-request-id",)
 _KEYS = frozenset((*_CLASS, *_TTFT, *_TBT, *_TTLT, *_IMPORTANCE, *_APP, *_REQUEST_ID))
 
 _OUR_PREFIX = "niyama-"
-_OUR_KEYS = sorted(key for key in _KEYS if key.startswith(_OUR_PREFIX))
+_OUR_KEYS = tuple(sorted(key for key in _KEYS if key.startswith(_OUR_PREFIX)))
 
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?([eE][+-]?\d{1,3})?", re.ASCII)
 
