@@ -51,18 +51,19 @@ class Saturation:
     """Where a cluster's throughput stops rising.
 
     Attributes:
-        runs: each concurrency that was tried, in order; the last gained next to nothing.
+        runs: each concurrency that was tried, in order; the last gained next to nothing over the one before.
     """
 
     runs: tuple[ClosedLoopRun, ...]
 
     @property
     def throughput(self) -> float:
-        """Completed requests per second of the last run: the one that was measured longest.
+        """Completed requests per second of the last two runs together, between which nothing was gained.
 
         The best of all runs would be the luckiest.
         """
-        return self.runs[-1].throughput
+        plateau = self.runs[-2:]
+        return sum(run.num_completed for run in plateau) / sum(run.seconds for run in plateau)
 
     @property
     def concurrency(self) -> int:

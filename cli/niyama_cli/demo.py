@@ -99,7 +99,9 @@ def _about(settings: DemoSettings, result: DemoResult, *, reproduce: str) -> Abo
         lead=f"{num_requests} requests in {settings.seconds:g} s, {settings.load:g} times what the cluster can carry, "
         f"sent to the same {spec.replicas} paced replicas twice: scheduled first come, first served ({BASELINE}), and "
         f"by deadlines ({OURS}). Same requests, same instants, same lengths. The classes are the published ones with "
-        "their times scaled down, so that a minute shows what happens when they run short.",
+        "their times scaled down, so that a minute shows what happens when they run short. In place of the manifest's "
+        f"importance, {settings.low_importance:.0%} of every class, drawn at random, may give way. What cannot be "
+        "served at once waits; where its deadline leaves time for that, it is on time all the same.",
         settings={
             "load": settings.load,
             "saturation_rps": round(saturation.throughput, 3),

@@ -8,7 +8,7 @@ no state between plots and no display is needed.
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import chain, cycle
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -107,15 +107,18 @@ def ttlt_plot(runs: Runs, *, class_names: Iterable[str] = (), source: str = "") 
 def timeline_plot(runs: Runs, *, source: str = "") -> Figure:
     """Return the load over time, and which of the requests that arrived then were relegated or missed.
 
-    A request counts at its arrival, so the three panels speak of the same requests.
+    A request counts at its arrival, so the panels speak of the same requests. What befell none of them has no panel.
     """
     end = max((outcome.arrival for outcomes in runs.values() for outcome in outcomes), default=1.0) or 1.0
     edges = np.linspace(0.0, end, _NUM_BINS + 1)
-    figure, panels = _figure(source, size=(9.0, 6.4), num_rows=3)
+    fates = {
+        label: belongs for label, belongs in _FATES.items() if any(map(belongs, chain.from_iterable(runs.values())))
+    }
+    figure, panels = _figure(source, size=(9.0, 2.2 + 2.1 * len(fates)), num_rows=1 + len(fates))
     arrivals = _count(next(iter(runs.values()), ()), edges, belongs=lambda _: True)
     panels[0].stairs(arrivals / (edges[1] - edges[0]), edges, fill=True, color="#BBBBBB")
     panels[0].set_ylabel("arrivals\n(requests/s)")
-    for panel, label, belongs in zip(panels[1:], _TIMELINES, _TIMELINES.values(), strict=True):
+    for panel, label, belongs in zip(panels[1:], fates, fates.values(), strict=True):
         for (policy, outcomes), (colour, line) in zip(runs.items(), _looks(), strict=False):
             counts = _count(outcomes, edges, belongs=belongs)
             panel.stairs(
@@ -181,7 +184,7 @@ _TTLT = _Latency(
     lambda outcome: outcome.ttlt,
     lambda slo: slo.ttlt if isinstance(slo, Batch) else None,
 )
-_TIMELINES: Mapping[str, Callable[[RequestOutcome], bool]] = {
+_FATES: Mapping[str, Callable[[RequestOutcome], bool]] = {
     "relegated\n(requests)": lambda outcome: outcome.relegation is not Relegation.NONE,
     "missed\n(requests)": lambda outcome: not outcome.is_on_time,
 }

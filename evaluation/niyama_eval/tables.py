@@ -30,6 +30,10 @@ __all__ = [
 ]
 
 _NOTHING = "–"
+_READING = (
+    "on time: first token (interactive) or whole answer (batch) within its promise. late tokens: after their own\n"
+    "deadline. Tokens that are ahead of theirs leave time, so a gap may be longer than the promised one."
+)
 
 
 class Grade(Enum):
@@ -91,7 +95,7 @@ def comparison(results: Mapping[str, PolicyResult], *, slos: Mapping[str, Slo] |
 def comparison_table(results: Mapping[str, PolicyResult], *, slos: Mapping[str, Slo] | None = None) -> Table:
     """Return the comparison for a terminal of 100 columns."""
     sides = comparison(results, slos=slos)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=_READING, caption_justify="left")
     table.add_column("")
     for policy in sides.policies:
         table.add_column(policy, justify="right", min_width=14)
@@ -106,7 +110,11 @@ def comparison_table(results: Mapping[str, PolicyResult], *, slos: Mapping[str, 
 def run_table(result: PolicyResult, *, title: str | None = None) -> Table:
     """Return the figures of one run by class, for a terminal of 100 columns."""
     table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, title=title, caption=_fate_in_words(result), title_justify="left"
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=title,
+        caption=f"{_fate_in_words(result)}\n{_READING}",
+        title_justify="left",
     )
     table.caption_justify = "left"
     table.add_column("class")
