@@ -74,6 +74,10 @@ sim: $(STAMP) ## Simulate overload, first come, first served and by deadlines (A
 	$(BIN)/niyama sim run --workload azure-code-2024 --qps 4 --num-requests 20000 --replicas 1 \
 		--policy sarathi-fcfs --policy qoserve --policy niyama $(ARGS)
 
+.PHONY: results
+results: $(STAMP) ## Compute the published tables again into docs/results (QUICK=1 shows that it works, JOBS=4)
+	$(BIN)/python bench/results.py --jobs $(or $(JOBS),1) $(if $(QUICK),--quick) $(ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## Measure the time of one plan and the router's throughput
 	$(BIN)/python bench/plan.py

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from niyama_core.profiles import PROFILES
 from niyama_core.replay import ReplayError
-from niyama_core.slo import default_classes
 from niyama_eval.arrivals import parse_arrivals
 from niyama_eval.errors import EvaluationError
 from niyama_eval.results import results_document, slos_of, versions
@@ -22,7 +20,7 @@ from rich.console import Console
 
 from niyama_cli.errors import CommandError, told_plainly
 from niyama_cli.json_output import print_json
-from niyama_cli.manifest_file import read_cluster
+from niyama_cli.sim_goodput import app as goodput_app
 from niyama_cli.sim_options import (
     ArrivalsOption,
     ClassesOption,
@@ -39,7 +37,7 @@ from niyama_cli.sim_options import (
     SeedOption,
     WorkloadsOption,
 )
-from niyama_cli.sim_run import PolicyRun, draw_workload, engine_table, run_policies
+from niyama_cli.sim_run import PolicyRun, draw_workload, engine_table, run_policies, simulated_cluster, workload_facts
 
 __all__ = ["app"]
 
@@ -49,6 +47,7 @@ app = typer.Typer(
     help="Try policies without GPUs, and plan real iterations again.",
     epilog="Example: niyama sim run --workload azure-code-2024 --qps 3 --num-requests 2000 --policy niyama",
 )
+app.add_typer(goodput_app)
 
 
 @app.command(
@@ -74,13 +73,8 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Draw the requests, run them under each policy, tell."""
-    cluster = SimulationSettings(
-        placement=placement,
-        profile=PROFILES[profile],
-        classes=default_classes() if classes is None else read_cluster(classes).qos_classes,
-        num_replicas=replicas,
-        noise=noise,
-        seed=seed,
+    cluster = simulated_cluster(
+        classes=classes, placement=placement, profile=profile, replicas=replicas, noise=noise, seed=seed
     )
     with told_plainly(EvaluationError, SimulationError):
         settings = WorkloadSettings(
@@ -144,19 +138,8 @@ def _document(
 ) -> Mapping[str, object]:
     """Return the content of `results.json`, with what it depends on and what the replicas did."""
     facts = {
-        "traffic": [Path(name).name for name in settings.workloads],
-        "arrivals": str(settings.arrivals),
+        **workload_facts(settings, cluster),
         "qps": settings.qps,
-        "num_requests": settings.num_requests,
-        "duration_s": settings.duration,
-        "mix": settings.mix,
-        "low_importance": settings.low_importance,
-        "classes": list(cluster.classes.by_name),
-        "replicas": cluster.num_replicas,
-        "placement": cluster.placement,
-        "engine": "simulated",
-        "profile": cluster.profile.name,
-        "iteration_noise_sigma": cluster.noise,
         "seed": cluster.seed,
         "versions": versions(),
         "engines": {policy: asdict(one.engines) for policy, one in runs.items()},

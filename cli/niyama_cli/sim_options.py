@@ -27,12 +27,13 @@ __all__ = [
     "ReplicasOption",
     "SeedOption",
     "WorkloadsOption",
+    "one_of",
 ]
 
 _Names = str | list[str] | None
 
 
-def _one_of(known: Collection[str]) -> Callable[[_Names], _Names]:
+def one_of(known: Collection[str]) -> Callable[[_Names], _Names]:
     """Return what refuses a name, or one of several, that is not known."""
 
     def check(names: _Names) -> _Names:
@@ -69,16 +70,16 @@ PoliciesOption = Annotated[
     typer.Option(
         "--policy",
         "-p",
-        callback=_one_of(POLICIES),
+        callback=one_of(POLICIES),
         show_default="niyama",
         help=f"{', '.join(POLICIES)}; may be repeated.",
     ),
 ]
 PlacementOption = Annotated[
-    str, typer.Option("--placement", callback=_one_of(PLACEMENTS), help=f"{', '.join(PLACEMENTS)}.")
+    str, typer.Option("--placement", callback=one_of(PLACEMENTS), help=f"{', '.join(PLACEMENTS)}.")
 ]
 ReplicasOption = Annotated[int, typer.Option("--replicas", min=1, max=1024, help="How many replicas.")]
-ProfileOption = Annotated[str, typer.Option("--profile", callback=_one_of(PROFILES), help=f"{', '.join(PROFILES)}.")]
+ProfileOption = Annotated[str, typer.Option("--profile", callback=one_of(PROFILES), help=f"{', '.join(PROFILES)}.")]
 NoiseOption = Annotated[
     float,
     typer.Option("--noise", min=0, max=1, help="Spread of iteration times, as the sigma of a log-normal factor."),

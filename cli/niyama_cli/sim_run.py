@@ -1,10 +1,12 @@
-"""What `niyama sim run` does between its options and its figures: one workload, through every policy."""
+"""What simulations do between their options and their figures: the cluster, and one workload through every policy."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
-from niyama_core.slo import QosClasses
+from niyama_core.profiles import PROFILES
+from niyama_core.slo import QosClasses, default_classes
 from niyama_core.units import format_duration
 from niyama_eval.outcomes import RequestOutcome
 from niyama_eval.results import PolicyResult, summarise
@@ -19,8 +21,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from niyama_cli.errors import CommandError
+from niyama_cli.manifest_file import read_cluster
 
-__all__ = ["EngineFigures", "PolicyRun", "draw_workload", "engine_table", "run_policies"]
+__all__ = [
+    "EngineFigures",
+    "PolicyRun",
+    "draw_workload",
+    "engine_table",
+    "run_policies",
+    "simulated_cluster",
+    "workload_facts",
+]
 
 _REQUESTS_A_STEP = 50
 
@@ -54,6 +65,42 @@ class PolicyRun:
     outcomes: Sequence[RequestOutcome]
     figures: PolicyResult
     engines: EngineFigures
+
+
+def simulated_cluster(
+    *, classes: Path | None, placement: str, profile: str, replicas: int, noise: float, seed: int
+) -> SimulationSettings:
+    """Return the cluster that the options describe; its classes are those of a manifest, or the published three.
+
+    Raises:
+        CommandError: the manifest is not valid.
+    """
+    return SimulationSettings(
+        placement=placement,
+        profile=PROFILES[profile],
+        classes=default_classes() if classes is None else read_cluster(classes).qos_classes,
+        num_replicas=replicas,
+        noise=noise,
+        seed=seed,
+    )
+
+
+def workload_facts(settings: WorkloadSettings, cluster: SimulationSettings) -> Mapping[str, object]:
+    """Return what the figures of simulations depend on, but for rates and seeds, as JSON has it."""
+    return {
+        "traffic": [Path(name).name for name in settings.workloads],
+        "arrivals": str(settings.arrivals),
+        "num_requests": settings.num_requests,
+        "duration_s": settings.duration,
+        "mix": settings.mix,
+        "low_importance": settings.low_importance,
+        "classes": list(cluster.classes.by_name),
+        "replicas": cluster.num_replicas,
+        "placement": cluster.placement,
+        "engine": "simulated",
+        "profile": cluster.profile.name,
+        "iteration_noise_sigma": cluster.noise,
+    }
 
 
 def draw_workload(settings: WorkloadSettings, classes: QosClasses, *, seed: int) -> Sequence[WorkloadRequest]:

@@ -88,7 +88,10 @@ _HOPELESS = (
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over seeds, with the 95 % confidence interval of Student's t; of a single seed there is none."""
+    """A mean over seeds, with the 95 % confidence interval of Student's t; of a single seed there is none.
+
+    It is one of values that cannot be negative, and so is its lower end.
+    """
 
     mean: float
     low: float | None
@@ -101,7 +104,7 @@ class Interval:
         if len(values) < 2:
             return cls(mean, None, None)
         reach = _t95(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-        return cls(mean, mean - reach, mean + reach)
+        return cls(mean, max(mean - reach, 0.0), mean + reach)
 
     @property
     def ci(self) -> tuple[float, float] | None:

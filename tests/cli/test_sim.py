@@ -192,3 +192,39 @@ def test_a_log_whose_beginning_is_gone_cannot_be_planned_again(capsys: pytest.Ca
     write_log(log, some_records()[3:])
     assert run(["sim", "replay", str(log)]) == 1
     assert "cannot be planned again: it begins at iteration 3" in capsys.readouterr().out
+
+
+A_SHORT_SEARCH = ["sim", "goodput", "--workload", "azure-code-2024", "--num-requests", "100", "--resolution", "0.5"]
+
+
+def test_goodput_is_told_with_the_points_that_it_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*A_SHORT_SEARCH, "--seeds", "2", "--policy", "sarathi-fcfs", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    low, high = said["ci"]
+    assert low <= said["goodput_qps"] <= high
+    assert said["goodput_qps"] == said["policies"]["sarathi-fcfs"]["goodput_qps"]
+    assert said["rule"] == "published"
+    for seed, qps in said["by_seed"].items():
+        passed = [one["qps"] for one in said["points"] if one["seed"] == int(seed) and not one["failures"]]
+        assert qps == max(passed)
+
+
+def test_goodput_of_several_policies_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*A_SHORT_SEARCH, "--seeds", "1", "--policy", "sarathi-fcfs", "--policy", "niyama"]) == 0
+    table = capsys.readouterr().out
+    for word in ("sarathi-fcfs", "niyama", "the next rate fails", "violates"):
+        assert word in table
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--rule", "lenient"], "'lenient' is unknown: choose one of published, strict"),
+        (["--num-requests", "1"], "every rate passes: the run is too short"),
+        (["--duration", "1m"], "both it and num_requests are given"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_in_words(
+    capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    assert words in complaint(capsys, *A_SHORT_SEARCH, *options)

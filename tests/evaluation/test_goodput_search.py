@@ -62,9 +62,13 @@ def test_a_step_and_its_rate_are_the_same_place() -> None:
 
 
 def test_the_interval_over_seeds_is_that_of_student() -> None:
-    interval = Interval.of([1.0, 2.0, 3.0])
-    assert interval.mean == 2.0
-    assert interval.ci == pytest.approx((2 - 4.303 / math.sqrt(3), 2 + 4.303 / math.sqrt(3)))
+    interval = Interval.of([5.0, 6.0, 7.0])
+    assert interval.mean == 6.0
+    assert interval.ci == pytest.approx((6 - 4.303 / math.sqrt(3), 6 + 4.303 / math.sqrt(3)))
+
+
+def test_no_rate_is_negative() -> None:
+    assert Interval.of([1.0, 3.0]).low == 0.0
 
 
 def test_a_single_seed_has_no_interval() -> None:
