@@ -40,7 +40,7 @@ def demo(
         typer.Option(help="Replay this trace; repeat to mix several.", show_default="figures of the Azure 2023 traces"),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the report goes.")] = _DEFAULT_OUT,
-    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long requests arrive.")] = 25.0,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long requests arrive.")] = 30.0,
     load: Annotated[float, typer.Option(min=0.1, max=10, help="Times what the cluster can carry.")] = 1.5,
     low_importance: Annotated[float, typer.Option(min=0, max=1, help="Share that may give way.")] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Draws another stretch of the same traffic.")] = 1,

@@ -47,7 +47,7 @@ class DemoSettings:
 
     spec: ClusterSpec
     workloads: tuple[str, ...]
-    seconds: float = 25.0
+    seconds: float = 30.0
     load: float = 1.5
     low_importance: float = 0.2
     noise: float = 0.03

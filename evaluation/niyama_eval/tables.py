@@ -31,7 +31,7 @@ __all__ = [
 
 _NOTHING = "–"
 _READING = (
-    "on time: first token (interactive) or whole answer (batch) within its promise. late tokens: after their own\n"
+    "on time: first token (interactive) or whole answer (batch) within its promise. late tokens: after their own "
     "deadline. Tokens that are ahead of theirs leave time, so a gap may be longer than the promised one."
 )
 
