@@ -8,7 +8,10 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from niyama.v1 import inference_pb2, inference_pb2_grpc
+from niyama_client import ClusterStatus
+from niyama_client.cluster import status_from_wire
 from niyama_runtime.grpc_channel import open_channel
+from niyama_runtime.wire import WireError
 
 __all__ = ["RouterProbe"]
 
@@ -30,10 +33,11 @@ class RouterProbe:
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
         self._inference: inference_pb2_grpc.InferenceAsyncStub = inference_pb2_grpc.InferenceStub(self._channel)
 
-    async def status(self) -> inference_pb2.ClusterStatusResponse | None:
-        """Return what the router says of its cluster; None while it does not answer."""
-        with contextlib.suppress(grpc.aio.AioRpcError):
-            return await self._inference.ClusterStatus(inference_pb2.ClusterStatusRequest(), timeout=_CALL_SECONDS)
+    async def status(self) -> ClusterStatus | None:
+        """Return what the router says of its cluster; None while it does not answer, or not so that one can read it."""
+        with contextlib.suppress(grpc.aio.AioRpcError, WireError):
+            request = inference_pb2.ClusterStatusRequest()
+            return status_from_wire(await self._inference.ClusterStatus(request, timeout=_CALL_SECONDS))
         return None
 
     async def serves(self) -> bool:

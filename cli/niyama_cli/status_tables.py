@@ -1,4 +1,4 @@
-"""How a cluster fares, as tables for a terminal."""
+"""How a cluster fares, as tables for a terminal of 80 columns: those of `niyama status`, and of `niyama up`."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,12 +11,24 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["status_view"]
+__all__ = ["plain_table", "status_view"]
 
 
 def status_view(status: ClusterStatus) -> RenderableType:
-    """Return a heading, a table of classes and a table of replicas."""
-    return Group(_heading(status), _class_table(status), _replica_table(status.replicas))
+    """Return a heading, a table of classes with what is to be said of them, and a table of replicas."""
+    classes, replicas = _class_table(status.classes), _replica_table(status.replicas)
+    return Group(_heading(status), "", classes, _notes(status), "", replicas)
+
+
+def plain_table(*columns: str, gap: int = 2) -> Table:
+    """Return an empty table in the look of all of these; the first column is the name, and folds when it is long."""
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True, padding=(0, gap - 1, 0, 0)
+    )
+    table.add_column(columns[0], overflow="fold")
+    for label in columns[1:]:
+        table.add_column(label, justify="left" if label == "state" else "right", no_wrap=True)
+    return table
 
 
 def _heading(status: ClusterStatus) -> Text:
@@ -32,35 +44,41 @@ def _heading(status: ClusterStatus) -> Text:
     return text.append(status.load_board.value, style)
 
 
-def _class_table(status: ClusterStatus) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        caption="load: queued / decoding / relegated; late: tokens after their deadline",
-    )
-    table.caption_justify = "left"
-    table.add_column("class", overflow="fold")
-    for label in ("load", "requests", "on time", "late", "moved", "rejected", "failed"):
-        table.add_column(label, justify="right", no_wrap=True)
-    for row in status.classes:
-        table.add_row(*_class_cells(row, _class_load(status.replicas, row.qos_class)))
+def _class_table(rows: Iterable[ClassAttainment]) -> Table:
+    # One space between columns: so they all fit 80 columns, and figures are shorter than their labels.
+    labels = ("requests", "completed", "on time", "late", "relegated", "rejected", "failed", "cancelled")
+    table = plain_table("class", *labels, gap=1)
+    for row in rows:
+        table.add_row(*_class_cells(row))
     return table
 
 
-def _class_cells(row: ClassAttainment, load: ClassLoad) -> list[str | Text]:
+def _class_cells(row: ClassAttainment) -> list[str | Text]:
     late = row.num_late_tokens / row.num_deadline_tokens if row.num_deadline_tokens else None
     grade = Grade.of(row.attainment)
     return [
         row.qos_class,
-        f"{load.num_queued:,} / {load.num_decoding:,} / {load.num_relegated:,}",
         f"{row.num_requests:,}",
+        f"{row.num_completed:,}",
         Text(format_share(row.attainment), style=grade.value if grade else ""),
         format_share(late),
-        f"{row.num_moved:,}",
+        f"{row.num_relegated:,}",
         f"{row.num_rejected:,}",
         f"{row.num_failed:,}",
+        f"{row.num_cancelled:,}",
     ]
+
+
+def _notes(status: ClusterStatus) -> Text:
+    """Return what the table of classes has no room for: how to read it, moves, and what is under way."""
+    moved = ", ".join(f"{row.qos_class} {row.num_moved:,}" for row in status.classes if row.num_moved) or "none"
+    loads = ((row.qos_class, _class_load(status.replicas, row.qos_class)) for row in status.classes)
+    under_way = (f"{name} {load.num_queued:,}/{load.num_decoding:,}/{load.num_relegated:,}" for name, load in loads)
+    return Text(
+        f"late: tokens after their deadline; moved to another replica: {moved}\n"
+        f"now queued/decoding/relegated: {', '.join(under_way) or 'none'}",
+        style="dim",
+    )
 
 
 def _class_load(replicas: Iterable[ReplicaStatus], name: str) -> ClassLoad:
@@ -74,11 +92,7 @@ def _class_load(replicas: Iterable[ReplicaStatus], name: str) -> ClassLoad:
 
 
 def _replica_table(replicas: Sequence[ReplicaStatus]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("replica", overflow="fold")
-    table.add_column("state", no_wrap=True)
-    for label in ("open", "to prefill", "iteration", "slack", "KV used", "reported"):
-        table.add_column(label, justify="right", no_wrap=True)
+    table = plain_table("replica", "state", "open", "to prefill", "iteration", "slack", "KV used", "reported")
     for replica in replicas:
         table.add_row(*_replica_cells(replica))
     return table
