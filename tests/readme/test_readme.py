@@ -1,4 +1,4 @@
-"""Every command of the README runs, in its order, as it stands there."""
+"""Every command of the README runs, in its order, as it stands there; and no page points to a file that is not there."""
 
 import os
 import re
@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+PAGES = [page.relative_to(ROOT) for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Run elsewhere: `.ci/run` is `make test`, and tests/cli/test_demo.py is `make demo`.
 MAKE_TARGETS = {"make demo", "make test", "make install", "make bench"}
@@ -71,8 +72,13 @@ def test_the_manifest_of_the_readme_is_valid(tmp_path: Path, environment: dict[s
     run([niyama, "validate", "-f", str(manifest)], environment)
 
 
-def test_every_page_that_the_readme_points_to_exists() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert links
-    missing = [link for link in links if not (ROOT / link).exists()]
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_file_that_a_page_points_to_exists(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)", (ROOT / page).read_text())
+    missing = [link for link in links if not (ROOT / page.parent / link).exists()]
     assert not missing
+
+
+def test_the_readme_and_the_architecture_point_to_files() -> None:
+    for page in (Path("README.md"), Path("docs/architecture.md")):
+        assert re.search(r"\]\(([^)#:]+)", (ROOT / page).read_text()), page
