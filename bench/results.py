@@ -13,14 +13,14 @@ them a seed.
 import argparse
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import niyama_core
-import niyama_sim
 from niyama_core.policies import POLICIES
 from niyama_core.profiles import PROFILES
 from niyama_core.slo import Batch, Interactive, QosClass, QosClasses
@@ -38,8 +38,6 @@ NOISE = 0.05
 RESOLUTION = 0.01
 QUICK_RESOLUTION = 0.05
 QUICK_SHARE = 20
-# Modules that ask for simulations and take no part in them.
-_DRIVERS = ("goodput", "replay")
 RULES = ("published", "strict")
 
 WORKLOADS: Mapping[str, str] = MappingProxyType(
@@ -76,13 +74,23 @@ def classes(workload: str) -> QosClasses:
 
 
 def digest() -> str:
-    """Return what tells the sources of core and simulator from any others."""
+    """Return what tells the sources that a simulation runs from any others: all that it loads of core and simulator.
+
+    A fresh interpreter is asked, because this one may have loaded more.
+    """
+    asked = subprocess.run([sys.executable, "-c", _LOADED], capture_output=True, text=True, check=True)
     told = hashlib.sha256()
-    for package in (niyama_core, niyama_sim):
-        for path in sorted(Path(package.__path__[0]).glob("*.py")):
-            if path.stem not in _DRIVERS:
-                told.update(path.read_bytes())
+    for path in sorted(map(Path, asked.stdout.splitlines()), key=lambda path: path.parts[-2:]):
+        told.update(path.read_bytes())
     return told.hexdigest()[:12]
+
+
+_LOADED = """
+import sys, niyama_sim.cluster
+for name, module in sys.modules.items():
+    if name.startswith(("niyama_core", "niyama_sim")):
+        print(module.__file__)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +131,10 @@ class Document:
         }
 
     def has(self, cell: Cell, seeds: Sequence[int]) -> bool:
-        """Tell whether a figure is there that these facts and seeds gave."""
+        """Tell whether a figure is there that these facts and at least these seeds gave."""
         return any(
-            _is_cell(one, cell) and one["facts"] == self._facts and one["seeds"] == list(seeds) for one in self._cells
+            _is_cell(one, cell) and one["facts"] == self._facts and set(seeds) <= set(one["seeds"])
+            for one in self._cells
         )
 
     def add_point(self, workload: str, asked: Asked, point: Point) -> None:

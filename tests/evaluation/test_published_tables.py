@@ -21,8 +21,9 @@ def row(folder: Path, policy: str) -> str:
 
 
 def test_what_is_there_is_not_computed_again_and_what_is_not_is_said_to_be_missing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bench, "QUICK_SHARE", 60)
     assert len(computed(tmp_path, capsys, "sarathi-fcfs")) > 2
     told = row(tmp_path, "sarathi-fcfs")
     assert "missing" not in told
