@@ -27,6 +27,7 @@ __all__ = [
     "ModelSpec",
     "RouterSpec",
     "parse_cluster",
+    "read_redis_url",
 ]
 
 API_VERSION = "niyama.dev/v1alpha1"
@@ -207,9 +208,15 @@ def _read_redis(section: ManifestReader) -> EmbeddedRedis | ExternalRedis:
     if "embedded" in section:
         section.problem("external", "cannot stand beside embedded: give one of the two")
     external = section.section("external")
-    url = external.text("url")
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        external.problem("url", f"{url!r} is no Redis URL: begin with redis://, rediss:// or unix://")
+    url = read_redis_url(external)
     external.refuse_unknown()
     section.refuse_unknown()
     return ExternalRedis(url)
+
+
+def read_redis_url(section: ManifestReader) -> str:
+    """Read the URL of a Redis, as manifests and role configurations have it."""
+    url = section.text("url")
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        section.problem("url", f"{url!r} is no Redis URL: begin with redis://, rediss:// or unix://")
+    return url

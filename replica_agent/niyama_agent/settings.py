@@ -29,7 +29,7 @@ from niyama_core.policies import SchedulerSettings
 from niyama_core.profiles import PROFILES
 from niyama_core.qos_section import read_scheduler
 from niyama_runtime.load_board import RedisSettings
-from niyama_runtime.logs import LEVELS
+from niyama_runtime.role_sections import LogSettings, read_log, read_redis, read_server_tls
 from niyama_runtime.tls import ServerTls
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "EngineSettings",
     "EngineType",
     "Limits",
-    "LogSettings",
     "RotationSettings",
     "parse_settings",
 ]
@@ -96,14 +95,6 @@ class RotationSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class LogSettings:
-    """How the agent logs: from which level on, and whether as JSON."""
-
-    level: str
-    as_json: bool
-
-
-@dataclass(frozen=True, slots=True)
 class AgentSettings:
     """One agent, as its file says; the module's docstring has the fields."""
 
@@ -146,7 +137,7 @@ def parse_settings(document: Mapping[str, object]) -> AgentSettings:
         model=reader.text("model"),
         listen=reader.text("listen", "127.0.0.1:0"),
         advertise=_optional_text(reader, "advertise"),
-        redis=_read_redis(reader),
+        redis=read_redis(reader),
         engine=_read_engine(reader.section("engine")),
         scheduler=read_scheduler(reader.section("scheduler")),
         limits=_read_limits(reader.section("limits")),
@@ -154,8 +145,8 @@ def parse_settings(document: Mapping[str, object]) -> AgentSettings:
         iteration_records=_read_rotation(reader, "iterationRecords"),
         metrics=_optional_text(reader, "metrics"),
         drain_grace=reader.duration("drainGrace", 30.0),
-        log=_read_log(reader.section("log")),
-        tls=_read_tls(reader),
+        log=read_log(reader),
+        tls=read_server_tls(reader),
     )
     reader.refuse_unknown()
     reader.raise_problems()
@@ -164,22 +155,6 @@ def parse_settings(document: Mapping[str, object]) -> AgentSettings:
 
 def _optional_text(reader: ManifestReader, key: str) -> str | None:
     return reader.text(key) if key in reader else None
-
-
-def _optional_path(reader: ManifestReader, key: str) -> Path | None:
-    return Path(reader.text(key)) if key in reader else None
-
-
-def _read_redis(reader: ManifestReader) -> RedisSettings | None:
-    if "redis" not in reader:
-        return None
-    section = reader.section("redis")
-    url = section.text("url")
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        section.problem("url", f"{url!r} is no Redis URL: begin with redis://, rediss:// or unix://")
-    settings = RedisSettings(url, _optional_path(section, "passwordFile"))
-    section.refuse_unknown()
-    return settings
 
 
 def _read_engine(section: ManifestReader) -> EngineSettings:
@@ -213,22 +188,3 @@ def _read_rotation(reader: ManifestReader, key: str) -> RotationSettings | None:
     settings = RotationSettings(Path(section.text("path")), round(megabytes * _MEGABYTE), keep)
     section.refuse_unknown()
     return settings
-
-
-def _read_log(section: ManifestReader) -> LogSettings:
-    level = section.text("level", "info")
-    if level not in LEVELS:
-        section.problem("level", f"{level!r} is unknown: choose one of {', '.join(LEVELS)}")
-    log = LogSettings(level, as_json=section.flag("json", False))
-    section.refuse_unknown()
-    return log
-
-
-def _read_tls(reader: ManifestReader) -> ServerTls | None:
-    if "tls" not in reader:
-        return None
-    section = reader.section("tls")
-    certificate, key = Path(section.text("certificate")), Path(section.text("key"))
-    tls = ServerTls(certificate, key, _optional_path(section, "clientCa"))
-    section.refuse_unknown()
-    return tls

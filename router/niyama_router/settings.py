@@ -6,27 +6,24 @@ The operator and `niyama up` write the file; the router watches it. What it may 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from niyama_core.manifest_reader import ManifestReader
-from niyama_runtime.addresses import BindError, parse_address
 from niyama_runtime.grpc_channel import MAX_MESSAGE_BYTES
 from niyama_runtime.grpc_server import ServerSettings
 from niyama_runtime.load_board import RedisSettings
-from niyama_runtime.logs import LEVELS
-from niyama_runtime.tls import ClientTls, ServerTls
+from niyama_runtime.role_sections import (
+    LogSettings,
+    check_address,
+    read_client_tls,
+    read_log,
+    read_redis,
+    read_server_tls,
+)
+from niyama_runtime.tls import ClientTls
 
 from niyama_router.rules import Rules, read_rules
 
-__all__ = ["LogSettings", "RouterSettings", "parse_settings"]
-
-
-@dataclass(frozen=True, slots=True)
-class LogSettings:
-    """How the router logs: from which level on, and whether as JSON."""
-
-    level: str
-    as_json: bool
+__all__ = ["RouterSettings", "parse_settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +69,10 @@ def parse_settings(document: Mapping[str, object]) -> RouterSettings:
         router=reader.text("router", "router"),
         server=_read_server(reader),
         metrics=_read_address(reader, "metrics") if "metrics" in reader else None,
-        redis=_read_redis(reader),
+        redis=read_redis(reader),
         replicas=_read_replicas(reader),
-        replica_tls=_read_replica_tls(reader),
-        log=_read_log(reader.section("log")),
+        replica_tls=read_client_tls(reader, "replicaTls"),
+        log=read_log(reader),
         rules=read_rules(reader),
     )
     if settings.redis is None and not settings.replicas:
@@ -90,74 +87,14 @@ def _read_server(reader: ManifestReader) -> ServerSettings:
     # large is let in, for admission to refuse.
     return ServerSettings(
         address=_read_address(reader, "listen"),
-        tls=_read_server_tls(reader),
+        tls=read_server_tls(reader),
         max_message_bytes=2 * MAX_MESSAGE_BYTES,
     )
 
 
 def _read_address(reader: ManifestReader, key: str) -> str:
-    return _checked_address(reader, key, address=reader.text(key))
+    return check_address(reader, key, address=reader.text(key))
 
 
 def _read_replicas(reader: ManifestReader) -> tuple[str, ...]:
-    return tuple(_checked_address(reader, "replicas", address=address) for address in reader.texts("replicas"))
-
-
-def _checked_address(reader: ManifestReader, key: str, *, address: str) -> str:
-    try:
-        if address:
-            parse_address(address)
-    except BindError as error:
-        reader.problem(key, str(error))
-    return address
-
-
-def _read_log(section: ManifestReader) -> LogSettings:
-    level = section.text("level", "info")
-    if level not in LEVELS:
-        section.problem("level", f"{level!r} is unknown: choose one of {', '.join(LEVELS)}")
-    log = LogSettings(level, as_json=section.flag("json", False))
-    section.refuse_unknown()
-    return log
-
-
-def _read_redis(reader: ManifestReader) -> RedisSettings | None:
-    if "redis" not in reader:
-        return None
-    section = reader.section("redis")
-    url = section.text("url")
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        section.problem("url", f"{url!r} is no Redis URL: begin with redis://, rediss:// or unix://")
-    settings = RedisSettings(
-        url=url, password_file=_read_path(section, "passwordFile"), timeout=section.duration("timeout", 0.5)
-    )
-    section.refuse_unknown()
-    return settings
-
-
-def _read_server_tls(reader: ManifestReader) -> ServerTls | None:
-    if "tls" not in reader:
-        return None
-    section = reader.section("tls")
-    tls = ServerTls(
-        certificate=Path(section.text("certificate")),
-        key=Path(section.text("key")),
-        client_ca=_read_path(section, "clientCa"),
-    )
-    section.refuse_unknown()
-    return tls
-
-
-def _read_replica_tls(reader: ManifestReader) -> ClientTls | None:
-    if "replicaTls" not in reader:
-        return None
-    section = reader.section("replicaTls")
-    tls = ClientTls(
-        ca=_read_path(section, "ca"), certificate=_read_path(section, "certificate"), key=_read_path(section, "key")
-    )
-    section.refuse_unknown()
-    return tls
-
-
-def _read_path(section: ManifestReader, key: str) -> Path | None:
-    return Path(section.text(key)) if key in section else None
+    return tuple(check_address(reader, "replicas", address=address) for address in reader.texts("replicas"))
