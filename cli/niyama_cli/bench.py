@@ -34,7 +34,7 @@ from niyama_cli.bench_options import (
     WorkloadOption,
 )
 from niyama_cli.bench_run import BenchResult, BenchSettings, run_bench
-from niyama_cli.errors import CommandError, told_plainly
+from niyama_cli.errors import INTERRUPTED, CommandError, told_of_interruption, told_plainly
 from niyama_cli.json_output import print_json
 from niyama_cli.manifest_file import read_cluster
 from niyama_cli.option_types import (
@@ -86,7 +86,7 @@ def bench(
 ) -> None:
     """Make the load, send it, and tell."""
     target = router_target(address, tls=tls, ca=tls_ca, cert=tls_cert, key=tls_key)
-    with told_plainly(EvaluationError), asking(target):
+    with told_plainly(EvaluationError), asking(target), told_of_interruption():
         settings = BenchSettings(
             workload=WorkloadSettings(
                 workloads=_sources(trace, workload),
@@ -111,6 +111,8 @@ def bench(
         _print(result, figures)
     with told_plainly(OSError):
         _write(settings, result, json_file=json_file, plots=plots)
+    if result.is_interrupted:
+        raise CommandError(_interruption(result), exit_code=INTERRUPTED)
 
 
 def _sources(traces: list[Path] | None, workloads: list[str] | None) -> tuple[str, ...]:
@@ -138,6 +140,11 @@ def _print(result: BenchResult, figures: PolicyResult) -> None:
     if result.meter.largest_lag > _TOLERABLE_LAG_SECONDS:
         lag = format_duration(result.meter.largest_lag)
         console.print(f"this machine was too busy: a request was sent {lag} late", style="bold yellow")
+
+
+def _interruption(result: BenchResult) -> str:
+    ended = f"{len(result.outcomes):,} of {result.num_planned:,} requests had ended"
+    return f"interrupted: {ended}; {result.meter.num_open:,} under way are not counted"
 
 
 def _write(settings: BenchSettings, result: BenchResult, *, json_file: Path | None, plots: Path | None) -> None:

@@ -1,5 +1,6 @@
 """What `niyama bench` does between its options and its figures: ask the cluster what it is, then send the load."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -52,7 +53,8 @@ class BenchResult:
         status: the cluster before it.
         description: what the cluster serves.
         class_names: the classes that were asked for.
-        outcomes: of each request, in the order of arrival.
+        outcomes: of each request, in the order of arrival; of a load that was cut short, of those that had ended.
+        num_planned: requests of the whole load.
         meter: how well the generator kept up, and why requests failed.
     """
 
@@ -60,12 +62,18 @@ class BenchResult:
     description: Description
     class_names: tuple[str, ...]
     outcomes: Sequence[RequestOutcome]
+    num_planned: int
     meter: LoadMeter = field(default_factory=LoadMeter)
 
     @property
     def policy(self) -> str:
         """Name of the cluster's scheduling policy, under which its figures are kept."""
         return self.status.policy or self.description.policy or "cluster"
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the load was cut short."""
+        return len(self.outcomes) < self.num_planned
 
     def facts(self) -> Mapping[str, object]:
         """Return what the figures depend on of the cluster and of this machine."""
@@ -79,13 +87,15 @@ class BenchResult:
             "server_version": self.description.version,
             "largest_send_lag_s": round(self.meter.largest_lag, 4),
             "reasons": dict(self.meter.failures),
+            "interrupted": self.is_interrupted,
         }
 
 
 async def run_bench(target: Target, settings: BenchSettings, *, console: Console) -> BenchResult:
-    """Send the load and return what came of it; progress is shown on `console`.
+    """Send the load and return what came of it, cancelled what came of it so far; progress is shown on `console`.
 
     Raises:
+        CancelledError: it was cancelled, and no request had ended.
         NiyamaError: the router does not say what it is.
         CommandError: the load does not fit the cluster.
         WorkloadError, TraceError: the load cannot be made.
@@ -97,16 +107,27 @@ async def run_bench(target: Target, settings: BenchSettings, *, console: Console
     requests, class_names = _requests(settings, status=status, description=description)
     meter = LoadMeter()
     with _Bar(console, num_requests=len(requests), meter=meter) as bar:
-        outcomes = await run_workload(
-            target, requests, settings=_load(settings, description), on_outcome=bar.count, meter=meter
-        )
+        outcomes = await _send(target, requests, settings=_load(settings, description), bar=bar)
     return BenchResult(
         status=status,
         description=description,
         class_names=class_names,
         outcomes=with_learnt_promises(outcomes),
+        num_planned=len(requests),
         meter=meter,
     )
+
+
+async def _send(
+    target: Target, requests: Sequence[WorkloadRequest], *, settings: LoadSettings, bar: "_Bar"
+) -> Sequence[RequestOutcome]:
+    """Return what came of the requests; when cancelled, of those that have ended, if any has."""
+    try:
+        return await run_workload(target, requests, settings=settings, on_outcome=bar.count, meter=bar.meter)
+    except asyncio.CancelledError:
+        if not bar.ended:
+            raise
+        return sorted(bar.ended, key=lambda outcome: outcome.arrival)
 
 
 def _requests(
@@ -132,11 +153,18 @@ def _load(settings: BenchSettings, description: Description) -> LoadSettings:
 
 
 class _Bar:
-    """A progress bar of requests that have ended, with how many are open."""
+    """A progress bar of requests that have ended, with how many are open.
+
+    Attributes:
+        meter: what is shown.
+        ended: what came of the requests so far, in the order of their ends.
+    """
 
     def __init__(self, console: Console, *, num_requests: int, meter: LoadMeter) -> None:
-        self._meter = meter
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        self.meter = meter
+        self.ended: list[RequestOutcome] = []
+        # Narrow: a terminal echoes ^C at the end of the line, and one that it breaks would be left there twice.
+        columns = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn()
         self._progress = Progress(*columns, TextColumn("{task.fields[now]}"), console=console)
         self._task = self._progress.add_task("requests", total=num_requests, now="")
 
@@ -147,7 +175,8 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def count(self, _: RequestOutcome) -> None:
+    def count(self, outcome: RequestOutcome) -> None:
         """Show that one more request has ended."""
-        now = f"{self._meter.num_open} open, {self._meter.num_tokens:,} tokens"
+        self.ended.append(outcome)
+        now = f"{self.meter.num_open} open, {self.meter.num_tokens:,} tokens"
         self._progress.update(self._task, advance=1, now=now)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from niyama_cli.demo_stage import DemoStage
 from niyama_cli.demonstration import BASELINE, OURS, Demonstration, DemoResult, DemoSettings
-from niyama_cli.errors import CommandError, told_plainly
+from niyama_cli.errors import CommandError, told_of_interruption, told_plainly
 from niyama_cli.local_cluster import ClusterStartError
 from niyama_cli.manifest_file import read_cluster
 
@@ -55,7 +55,7 @@ def demo(
         seed=seed,
     )
     console = Console()
-    with told_plainly(EvaluationError, ClusterStartError), DemoStage(console) as stage:
+    with told_of_interruption(), told_plainly(EvaluationError, ClusterStartError), DemoStage(console) as stage:
         result = asyncio.run(Demonstration(settings, stage).run())
     command = ["niyama", "demo", "-f", str(file), "--seconds", f"{seconds:g}", "--load", f"{load:g}"]
     command += ["--low-importance", f"{low_importance:g}", "--seed", str(seed)]

@@ -20,10 +20,11 @@ class DemoStage:
 
     def __init__(self, console: Console) -> None:
         """Prepare; nothing is shown yet."""
+        # Within 80 columns, and room for the ^C that a terminal echoes: a line that breaks would be left there twice.
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=12),
             TextColumn("{task.fields[said]}"),
             TimeElapsedColumn(),
             console=console,
@@ -41,7 +42,7 @@ class DemoStage:
 
     def measuring(self) -> None:
         """Show that the capacity is being measured."""
-        self._begin("measuring what the cluster can carry", total=None)
+        self._begin("measuring capacity", total=None)
 
     def measured(self, saturation: Saturation, qps: float) -> None:
         """Show the capacity and what will be sent."""

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["CommandError", "told_plainly"]
+__all__ = ["INTERRUPTED", "CommandError", "told_of_interruption", "told_plainly"]
+
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C has ended."""
 
 
 class CommandError(Exception):
@@ -25,3 +28,16 @@ def told_plainly(*kinds: type[Exception]) -> Iterator[None]:
         yield
     except kinds as error:
         raise CommandError(str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def told_of_interruption() -> Iterator[None]:
+    """Let Ctrl-C in a measurement that has no figures yet be told in a line, where it would else be silent.
+
+    Raises:
+        CommandError: in place of KeyboardInterrupt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise CommandError("interrupted: nothing measured", exit_code=INTERRUPTED) from None

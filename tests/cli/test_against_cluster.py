@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -225,16 +226,27 @@ def test_a_load_that_cannot_be_is_refused_in_one_line(options: list[str], said: 
     assert said in output.err
 
 
-def test_ctrl_c_in_a_load_ends_it_cleanly(capsys: Capture) -> None:
-    process = spawn("bench", "--workload", "sharegpt", "--qps", "5", "--duration", "60s")
+def test_ctrl_c_in_a_load_tells_what_was_measured_so_far(capsys: Capture) -> None:
+    process = spawn("bench", "--workload", "sharegpt", "--qps", "5", "--duration", "60s", "--class", "chat")
 
-    def something_is_open() -> bool:
+    def num_completed() -> int:
         run(["status", "--json"])
-        return any(replica["num_open"] for replica in json.loads(capsys.readouterr().out)["replicas"])
+        return int(json.loads(capsys.readouterr().out)["classes"][0]["num_completed"])
 
-    wait_until(something_is_open)
+    before = num_completed()
+    wait_until(lambda: num_completed() > before + 2)
     os.kill(process.pid, signal.SIGINT)
     output, error = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert output == ""
+    assert "chat" in output
     assert "Traceback" not in error
+    assert re.search(r"niyama: interrupted: \d+ of \d+ requests had ended; \d+ under way are not counted\n$", error)
+
+
+def test_ctrl_c_before_anything_was_measured_is_said_too(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    async def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("niyama_cli.bench.run_bench", interrupted)
+    assert run(["bench", "--workload", "sharegpt", "--qps", "1", "--num-requests", "1"]) == 130
+    assert capsys.readouterr() == ("", "niyama: interrupted: nothing measured\n")

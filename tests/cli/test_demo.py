@@ -21,7 +21,7 @@ TRACE = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "niyama_cli", "demo", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 @pytest.mark.slow
@@ -58,7 +58,9 @@ def test_a_demo_of_ones_own_trace_that_is_cut_short_leaves_nothing_behind(tmp_pa
     children = children_of(demo.pid)
     assert demo.poll() is None
     demo.send_signal(signal.SIGINT)
-    assert demo.wait(timeout=30) == 130
+    _, error = demo.communicate(timeout=30)
+    assert demo.returncode == 130
+    assert error == b"niyama: interrupted: nothing measured\n"
     wait_until_gone(children)
     assert not (tmp_path / "out").exists()
 
