@@ -14,7 +14,7 @@ from pathlib import Path
 
 from niyama_core.cluster_spec import ClusterSpec
 
-from niyama_cli.errors import CommandError
+from niyama_cli.errors import INTERRUPTED, CommandError
 from niyama_cli.local_cluster import ClusterStartError, LocalCluster, Revision
 from niyama_cli.local_cluster_plan import LocalOptions
 from niyama_cli.manifest_file import read_cluster
@@ -26,7 +26,6 @@ from niyama_cli.up_screen import View, try_line
 __all__ = ["Foreground"]
 
 _REFRESH_SECONDS = 1.0
-_INTERRUPTED = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -51,21 +50,22 @@ class Foreground:
             CommandError: it did not start.
         """
         cluster = LocalCluster(spec, self.options, tell=self.view.tell)
-        with _ending(cluster, self.view) as signals:
+        with _ending(cluster, self.view) as course:
             try:
-                await self._serve(cluster)
+                await self._serve(cluster, course)
             except asyncio.CancelledError:
-                if not signals:
+                if not course.num_signals:
                     raise
             except ClusterStartError as error:
                 raise CommandError("\n".join((str(error), *(f"  | {line}" for line in error.last_words)))) from error
-        self.view.tell(f"{cluster.spec.key} has ended")
-        return 0 if len(signals) == 1 else _INTERRUPTED
+        self.view.tell(f"{cluster.spec.key} has ended" + ("" if course.served else " before it served"))
+        return 0 if course.served and course.num_signals == 1 else INTERRUPTED
 
-    async def _serve(self, cluster: LocalCluster) -> None:
+    async def _serve(self, cluster: LocalCluster, course: "_Course") -> None:
         self.view.tell(f"starting {_count(cluster.spec.replicas, 'replica')} of {cluster.spec.key} ...")
         # Record and table go last: `niyama down` takes the record's absence for the end, and a drain is shown too.
         async with contextlib.AsyncExitStack() as last, cluster:
+            course.served = True
             last.enter_context(on_record(_record(cluster)))
             for line in _welcome(cluster):
                 self.view.tell(line)
@@ -100,25 +100,33 @@ class Foreground:
                 self.view.tell(line)
 
 
+@dataclass(slots=True)
+class _Course:
+    """How far a run has come: whether it has served, and how many signals have asked it to end."""
+
+    served: bool = False
+    num_signals: int = 0
+
+
 @contextlib.contextmanager
-def _ending(cluster: LocalCluster, view: View) -> Iterator[list[signal.Signals]]:
-    """Let the first signal cancel the running task and the second kill all processes; yield those that came."""
+def _ending(cluster: LocalCluster, view: View) -> Iterator[_Course]:
+    """Let the first signal cancel the running task and the second kill all processes; yield the course of the run."""
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
-    received: list[signal.Signals] = []
+    course = _Course()
 
-    def on_signal(number: signal.Signals) -> None:
-        received.append(number)
-        if len(received) > 1:
+    def on_signal() -> None:
+        course.num_signals += 1
+        if course.num_signals > 1:
             cluster.kill()
         elif task is not None:
             task.cancel()
-            view.tell("draining; press Ctrl-C again to end at once")
+            view.tell(f"{'draining' if course.served else 'interrupted'}; press Ctrl-C again to end at once")
 
     for number in _SIGNALS:
-        loop.add_signal_handler(number, on_signal, number)
+        loop.add_signal_handler(number, on_signal)
     try:
-        yield received
+        yield course
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)

@@ -155,9 +155,11 @@ def test_ctrl_c_while_it_starts_ends_it_too(foreground: Up) -> None:
     wait_until(lambda: len(foreground.descendants()) == 3)
     pids = foreground.descendants()
     foreground.process.send_signal(signal.SIGINT)
-    assert foreground.process.wait(20) == 0
+    assert foreground.process.wait(20) == 130
     assert not any(map(is_alive, pids))
     assert READY not in foreground.said
+    assert "draining" not in foreground.said
+    assert foreground.said.endswith("default/test has ended before it served\n")
 
 
 def test_a_detached_cluster_serves_until_down(
