@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from niyama_core.units import format_duration
 from niyama_eval.errors import EvaluationError
 from niyama_eval.report import About, write_report
 from niyama_eval.results import PolicyResult, slos_of
@@ -116,7 +115,7 @@ def _about(settings: DemoSettings, result: DemoResult, *, reproduce: str) -> Abo
             "iteration_noise_sigma": settings.noise,
             "seed": settings.seed,
             "traffic": [Path(name).name for name in settings.workloads],
-            "largest_send_lag": format_duration(result.largest_lag),
+            "largest_send_lag_s": round(result.largest_lag, 4),
         },
         reproduce=reproduce,
         source="Azure LLM inference traces 2023 (CC BY 4.0), arrivals and lengths drawn from their figures"

@@ -35,14 +35,14 @@ class LoadSettings:
     Attributes:
         replay: whether answers shall have the workload's very lengths; the cluster must have been started for replay.
             Otherwise those lengths are the most that is asked for.
-        max_tokens: what a replayed request says of its answer's length; 0 is the cluster's default.
+        max_tokens: the most that a replayed request asks for; None leaves it to the cluster.
         bytes_per_token: what the cluster says of its tokenizer: prompts are text of that many bytes a token.
         says_importance: whether requests say how important they are; otherwise their class does.
         patience: seconds after the last arrival after which what is still open is given up; None waits for ever.
     """
 
     replay: bool = False
-    max_tokens: int = 0
+    max_tokens: int | None = None
     bytes_per_token: float = 4.0
     says_importance: bool = True
     patience: float | None = None

@@ -110,10 +110,8 @@ def generate_request(
     return request
 
 
-def _max_tokens(max_tokens: int | None) -> int:
-    if max_tokens is None:
-        return 0
-    if not 1 <= max_tokens <= _MAX_UINT32:
+def _max_tokens(max_tokens: int | None) -> int | None:
+    if max_tokens is not None and not 1 <= max_tokens <= _MAX_UINT32:
         raise refusal("max_tokens", f"{max_tokens} is out of bounds: ask for at least 1")
     return max_tokens
 

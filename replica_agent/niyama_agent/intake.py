@@ -104,7 +104,7 @@ class Intake:
             yield FieldViolation("request.request_id", f"must have at most {MAX_REQUEST_ID_CHARACTERS} characters")
         if asked.model not in ("", self._model):
             yield FieldViolation("request.model", f"{asked.model!r} is not served here: use {self._model!r}")
-        if asked.max_tokens > most:
+        if asked.HasField("max_tokens") and not 1 <= asked.max_tokens <= most:
             yield FieldViolation("request.max_tokens", f"must be from 1 to {most}, not {asked.max_tokens}")
         if asked.replay_output_tokens and not self._facts.replay:
             yield FieldViolation("request.replay_output_tokens", "must be 0: this server was not started for replay")

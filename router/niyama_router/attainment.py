@@ -31,8 +31,8 @@ class _Counts:
         self.num_rejected += outcome.kind is OutcomeKind.REJECTED
         self.num_failed += outcome.kind is OutcomeKind.FAILED
         self.num_cancelled += outcome.kind is OutcomeKind.CANCELLED
-        # Refused at the door is not taken on.
-        self.num_requests -= outcome.kind is OutcomeKind.REJECTED
+        # Refused at the door is not taken on, and a client's mistake is nobody's broken promise.
+        self.num_requests -= outcome.kind in (OutcomeKind.REJECTED, OutcomeKind.INVALID)
         self.num_relegated += outcome.is_relegated
         self.num_moved += outcome.journey.num_moves > 0
         self.num_deadline_tokens += outcome.num_deadline_tokens

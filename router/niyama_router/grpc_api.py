@@ -104,6 +104,8 @@ def _journey(admitted: Admitted, context: Context) -> Journey:
 
 
 def _kind_of(failure: Failure, journey: Journey) -> OutcomeKind:
+    if failure.code is grpc.StatusCode.INVALID_ARGUMENT:
+        return OutcomeKind.INVALID
     is_refusal = failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED and not journey.is_accepted
     return OutcomeKind.REJECTED if is_refusal else OutcomeKind.FAILED
 

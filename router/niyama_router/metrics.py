@@ -3,6 +3,7 @@
 Everything is counted once a request, when it ends; gauges of replicas are set now and then. Nothing is per token.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -51,7 +52,13 @@ class RouterMetrics:
             "largest_tbt", "The largest gap between two tokens of a request.", buckets=_SHORT_SECONDS
         )
         self._ttlt = self._histogram("ttlt", "Arrival to last token.", buckets=_LONG_SECONDS)
-        self._seen: set[str] = set()
+        self._info = Gauge(
+            "niyama_replica_info",
+            "What a replica runs; the value is 1.",
+            ("replica", "model", "engine"),
+            registry=registry,
+        )
+        self._seen: dict[str, tuple[str, str, str]] = {}
         self._series: dict[tuple[str, str], _Series] = {}
         board_registry = registry if has_board else None
         self._board_up = Gauge("niyama_load_board_up", "Whether Redis answers.", registry=board_registry)
@@ -87,14 +94,20 @@ class RouterMetrics:
         num_placeable = len(directory.placeable(now))
         self._replicas.labels("true").set(num_placeable)
         self._replicas.labels("false").set(len(directory) - num_placeable)
-        names = set()
+        seen = {}
         for known in directory.replicas():
-            names.add(known.load.replica)
-            self._load_age.labels(known.load.replica).set(max(0.0, now - known.load_since))
-        self._drop(self._seen - names)
-        self._seen = names
+            load = known.load
+            seen[load.replica] = (load.replica, load.model, load.engine)
+            self._load_age.labels(load.replica).set(max(0.0, now - known.load_since))
+        for name, info in self._seen.items():
+            if seen.get(name) != info:
+                self._info.remove(*info)
+        for info in seen.values():
+            self._info.labels(*info).set(1)
+        self._drop(self._seen.keys() - seen.keys())
+        self._seen = seen
 
-    def _drop(self, names: set[str]) -> None:
+    def _drop(self, names: Set[str]) -> None:
         """End the series of replicas that are gone: their successors may have other names, for ever."""
         for name in names:
             self._load_age.remove(name)

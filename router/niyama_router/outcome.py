@@ -19,6 +19,8 @@ class OutcomeKind(Enum):
     REJECTED = "rejected"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    INVALID = "invalid"
+    """Taken on, and refused by the replica for what only it could see was wrong."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,8 +137,9 @@ def _check_chat(chat: generation_pb2.Chat) -> Iterator[FieldViolation]:
 def _check_lengths(
     request: generation_pb2.GenerateRequest, limits: Limits, *, num_prompt_tokens: int
 ) -> Iterator[FieldViolation]:
-    if request.max_tokens > limits.max_output_tokens:
-        yield FieldViolation("max_tokens", f"{request.max_tokens} is too many: at most {limits.max_output_tokens}")
+    if request.HasField("max_tokens") and not 1 <= request.max_tokens <= limits.max_output_tokens:
+        allowed = f"from 1 to {limits.max_output_tokens}, or left out"
+        yield FieldViolation("max_tokens", f"must be {allowed}, not {request.max_tokens}")
     if request.replay_output_tokens and not limits.replay:
         yield FieldViolation("replay_output_tokens", "is refused: this router was not started for replay")
     is_exact = request.HasField("prompt_tokens")

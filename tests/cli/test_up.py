@@ -180,12 +180,23 @@ def test_a_detached_cluster_serves_until_down(
     assert "nothing runs" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("way", [[], ["--detach"]])
+def test_a_port_that_is_taken_is_told_before_anything_is_started(
+    manifest: Path, port: int, way: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", port)):
+        assert run(["up", "-f", str(manifest), "--port", str(port), *way]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith(f"niyama: cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert output.err.count("\n") == 1
+
+
 def test_a_detached_cluster_that_does_not_start_says_why(
     manifest: Path, port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with socket.create_server(("127.0.0.1", port)):
-        said = refusal(capsys, "up", "-f", manifest, "--port", port, "--detach")
-    assert said.startswith(f"niyama: cannot listen on 127.0.0.1:{port}: Address already in use")
+    said = refusal(capsys, "up", "-f", manifest, "--port", port, "--logs", "/dev/null/logs", "--detach")
+    assert "/dev/null" in said
     assert said.count("\n") == 1
 
 

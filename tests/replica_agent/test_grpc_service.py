@@ -285,6 +285,7 @@ BAD = [
     (a_message(request={"chat": generation_pb2.Chat(messages=[TURN])}), "request.chat.messages[0].role"),
     (a_message(prompt="x" * 4 * 16_384), "request.prompt"),
     (a_message(request={"model": "another"}), "request.model"),
+    (a_message(request={"max_tokens": 0}), "request.max_tokens"),
     (a_message(request={"max_tokens": 4097}), "request.max_tokens"),
     (a_message(request={"max_tokens": 2**32 - 1}), "request.max_tokens"),
     (a_message(output=4097), "request.replay_output_tokens"),

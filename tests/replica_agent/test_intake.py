@@ -28,11 +28,11 @@ def intake() -> Intake:
     return Intake(FACTS, ByteTokenizer(), model="llama", limits=limits, clock=VirtualClock(start=500.0))
 
 
-async def read(prompt_tokens: int, max_tokens: int = 0, **fields: Any) -> EngineRequest:  # noqa: ANN401
+async def read(prompt_tokens: int, max_tokens: int | None = None, **fields: Any) -> EngineRequest:  # noqa: ANN401
     return await intake().read(a_message(prompt="x" * 4 * prompt_tokens, request={"max_tokens": max_tokens}, **fields))
 
 
-async def refused(prompt_tokens: int, max_tokens: int = 0) -> list[tuple[str, str]]:
+async def refused(prompt_tokens: int, max_tokens: int | None = None) -> list[tuple[str, str]]:
     with pytest.raises(InvalidRequestError) as raised:
         await read(prompt_tokens, max_tokens)
     return [(violation.field, violation.description) for violation in raised.value.violations]

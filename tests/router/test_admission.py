@@ -123,6 +123,7 @@ def test_the_answer_is_expected_to_be_no_longer_than_its_cap() -> None:
         ({"prompt": ""}, "prompt"),
         ({"prompt_tokens": generation_pb2.TokenIds()}, "prompt_tokens.ids"),
         ({"chat": generation_pb2.Chat()}, "chat.messages"),
+        ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": 1001}, "max_tokens"),
         ({"max_tokens": 2**32 - 1}, "max_tokens"),
         ({"model": "gpt"}, "model"),

@@ -10,8 +10,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from niyama.v1 import describe_pb2, generation_pb2, inference_pb2
 from niyama_core.load import ReplicaLoad
-from niyama_core.slo import Interactive, Promise
+from niyama_core.slo import Interactive, Promise, QosClasses
 from niyama_router.admission import Admitted
+from niyama_router.attainment import Attainment
 from niyama_router.directory import Directory
 from niyama_router.journey import Journey
 from niyama_router.load_store import Sighting
@@ -143,17 +144,27 @@ async def test_a_stream_that_outlasts_the_grace_period_is_cut_off(start_replica:
 
 async def test_metrics_of_a_replica_that_is_gone_end() -> None:
     metrics, directory = RouterMetrics(has_board=True), Directory()
-    load = ReplicaLoad("gone", "127.0.0.1:1", incarnation=1)
+    load = ReplicaLoad("gone", "127.0.0.1:1", incarnation=1, engine="paced", model="llama")
     directory.see([Sighting(load, load_age=0, silent_seconds=0)], 100.0)
     journey = Journey(an_admitted_request(), replica="gone")
     metrics.began("chat")
     metrics.ended(Outcome(journey, OutcomeKind.COMPLETED, generation_pb2.Completion(on_time=True)))
     metrics.see(directory, 100.0, board_up=True)
-    assert b'replica="gone"' in generate_latest(metrics.registry)
+    assert b'niyama_replica_info{engine="paced",model="llama",replica="gone"} 1.0' in generate_latest(metrics.registry)
     directory.see([], 1000.0)
     metrics.see(directory, 1000.0, board_up=False)
     assert b'replica="gone"' not in generate_latest(metrics.registry)
     assert b"niyama_load_board_up 0.0" in generate_latest(metrics.registry)
+
+
+def test_a_clients_mistake_that_only_the_replica_sees_is_nobodys_broken_promise() -> None:
+    attainment, classes = Attainment(), QosClasses({}, "chat")
+    for kind in (OutcomeKind.COMPLETED, OutcomeKind.INVALID):
+        attainment.began("chat")
+        completion = generation_pb2.Completion(on_time=True) if kind is OutcomeKind.COMPLETED else None
+        attainment.ended(Outcome(Journey(an_admitted_request()), kind, completion))
+    (of_chat,) = attainment.by_class(classes)
+    assert (of_chat.num_requests, of_chat.num_on_time, of_chat.num_failed) == (1, 1, 0)
 
 
 def an_admitted_request() -> Admitted:
