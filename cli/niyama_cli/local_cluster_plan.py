@@ -6,14 +6,13 @@ Ports are chosen once and kept, so that a process that is started again is found
 import contextlib
 import dataclasses
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from niyama_core.cluster_spec import ClusterSpec, EmbeddedRedis, ExternalRedis
 from niyama_runtime.addresses import Address, BindError, check_bindable
 
-__all__ = ["DEFAULT_PORT", "Layout", "LocalOptions", "Place", "lay_out"]
+__all__ = ["DEFAULT_PORT", "Layout", "LocalOptions", "Place", "check_ports", "lay_out"]
 
 DEFAULT_PORT = 50051
 """Where the first router of `niyama up` listens; the next ones follow."""
@@ -98,9 +97,10 @@ def lay_out(spec: ClusterSpec, options: LocalOptions, *, folder: Path) -> Layout
     Raises:
         BindError: a router's port is taken.
     """
+    check_ports(spec, options)
     num_roles = spec.router.replicas + spec.replicas
     ports = _free_ports(2 * num_roles + 1)
-    router_ports = _router_ports(options.port, ports[: spec.router.replicas])
+    router_ports = _wanted_ports(options.port, spec.router.replicas) or ports[: spec.router.replicas]
     metrics = [f"{_LOOPBACK}:{port}" if options.metrics else None for port in ports[num_roles:-1]]
     names = [f"router-{index}" for index in range(spec.router.replicas)]
     names += [f"replica-{index}" for index in range(spec.replicas)]
@@ -124,19 +124,27 @@ def _redis(spec: ClusterSpec, free_port: int) -> tuple[int | None, str]:
             return None, url
 
 
-def _router_ports(first: int | None, free: Sequence[int]) -> Sequence[int]:
-    if first is None:
-        return free
-    ports = range(first, first + len(free))
-    for port in ports:
-        if port > 65535:
-            raise BindError(f"there is no port {port} for router-{port - first}: choose a lower one with --port")
+def check_ports(spec: ClusterSpec, options: LocalOptions) -> None:
+    """Refuse routers' ports that are taken, before anything is said or done.
+
+    Raises:
+        BindError: one is; the message says what to do.
+    """
+    for port in _wanted_ports(options.port, spec.router.replicas):
         try:
             check_bindable(Address(_LOOPBACK, port))
         except BindError as error:
             fix = "end what listens there (`niyama down` if it is another `niyama up`) or choose another with --port"
             raise BindError(f"{error}: {fix}") from error
-    return ports
+
+
+def _wanted_ports(first: int | None, number: int) -> range:
+    """Return the ports that routers are to have; none when any will do."""
+    if first is None:
+        return range(0)
+    if first + number > 65536:
+        raise BindError(f"there is no port 65536 for router-{65536 - first}: choose a lower one with --port")
+    return range(first, first + number)
 
 
 def _free_ports(number: int) -> list[int]:

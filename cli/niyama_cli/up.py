@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 from niyama_core.cluster_spec import ClusterSpec, EngineType
 from niyama_core.policies import POLICIES
+from niyama_runtime.addresses import BindError
 from niyama_runtime.logs import set_up as set_up_logs
 
 from niyama_cli import up_detached
-from niyama_cli.errors import CommandError
-from niyama_cli.local_cluster_plan import DEFAULT_PORT, LocalOptions
+from niyama_cli.errors import CommandError, told_plainly
+from niyama_cli.local_cluster_plan import DEFAULT_PORT, LocalOptions, check_ports
 from niyama_cli.manifest_file import STDIN, read_cluster
 from niyama_cli.up_foreground import Foreground
 from niyama_cli.up_record import running_clusters
@@ -103,6 +104,8 @@ def _check(spec: ClusterSpec, options: LocalOptions, *, engine: Engine | None) -
         if any(router.endswith(f":{options.port}") for router in other.routers):
             what = f"{other.cluster} runs there already, as process {other.pid}"
             raise CommandError(f"port {options.port}: {what}: end it with `niyama down`, or choose another with --port")
+    with told_plainly(BindError):
+        check_ports(options.applied_to(spec), options)
 
 
 def _arguments(file: Path, options: LocalOptions) -> list[str]:
