@@ -10,6 +10,16 @@ from niyama_cli.errors import CommandError
 
 __all__ = ["asking", "router_client"]
 
+_CAUSES = (
+    "connection refused",
+    "connection reset by peer",
+    "connection timed out",
+    "domain name not found",
+    "network is unreachable",
+    "no route to host",
+)
+"""What gRPC ends its account of a failed connection with, and all that a person needs of it."""
+
 
 def router_client(target: Target) -> Client:
     """Return a client of the routers."""
@@ -35,4 +45,10 @@ def _unavailable(target: Target, error: UnavailableError) -> str:
     """Return the server's own words, or, when there was no server, what to do about it."""
     if error.reason or error.tokens:
         return str(error)
-    return f"no router answers at {target.address}: start one with `niyama up`, or give --address ({error.message})"
+    return f"no router answers at {target.address}: start one with `niyama up`, or give --address ({_cause(error.message)})"
+
+
+def _cause(message: str) -> str:
+    """Return the end of gRPC's account if it is a known one; else the whole, such as what is wrong with TLS."""
+    said = message.lower()
+    return next((cause for cause in _CAUSES if cause in said), message)
