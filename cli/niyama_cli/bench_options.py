@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from niyama_eval.figures import WORKLOADS
 
-from niyama_cli.option_types import seconds
+from niyama_cli.option_types import completion_of, seconds
 
 __all__ = [
     "ArrivalsOption",
@@ -30,7 +31,11 @@ TraceOption = Annotated[
     typer.Option(help="Replay this trace file, at its own times unless --qps says otherwise; may be repeated."),
 ]
 WorkloadOption = Annotated[
-    list[str] | None, typer.Option(help="Poisson arrivals with the lengths of this workload; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        autocompletion=completion_of(WORKLOADS),
+        help=f"Poisson arrivals with the lengths of {', '.join(WORKLOADS)}, or of a trace file; may be repeated.",
+    ),
 ]
 RateOption = Annotated[float | None, typer.Option(help="Mean requests per second of all together.")]
 DurationOption = Annotated[

@@ -1,6 +1,7 @@
 """Kinds of options that several commands share: addresses, TLS, durations."""
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,16 @@ from niyama_runtime.tls import ClientTls
 from niyama_cli.errors import CommandError
 from niyama_cli.state_file import read_state
 
-__all__ = ["AddressOption", "CaOption", "CertificateOption", "KeyOption", "TlsOption", "router_target", "seconds"]
+__all__ = [
+    "AddressOption",
+    "CaOption",
+    "CertificateOption",
+    "KeyOption",
+    "TlsOption",
+    "completion_of",
+    "router_target",
+    "seconds",
+]
 
 AddressOption = Annotated[
     str | None,
@@ -51,6 +61,15 @@ def router_target(
     uses_tls = tls or ca is not None or cert is not None or key is not None
     through_proxy = bool(os.environ.get("NIYAMA_THROUGH_PROXY"))
     return Target(wanted, ClientTls(ca, cert, key) if uses_tls else None, through_proxy)
+
+
+def completion_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what tells a shell which of the known names may follow what has been typed of one."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in known if name.startswith(incomplete)]
+
+    return complete
 
 
 def seconds(text: str | float) -> float:

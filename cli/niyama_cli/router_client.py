@@ -45,7 +45,8 @@ def _unavailable(target: Target, error: UnavailableError) -> str:
     """Return the server's own words, or, when there was no server, what to do about it."""
     if error.reason or error.tokens:
         return str(error)
-    return f"no router answers at {target.address}: start one with `niyama up`, or give --address ({_cause(error.message)})"
+    cause = _cause(error.message)
+    return f"no router answers at {target.address}: start one with `niyama up`, or give --address ({cause})"
 
 
 def _cause(message: str) -> str:

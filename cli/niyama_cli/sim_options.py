@@ -10,7 +10,7 @@ from niyama_core.policies import POLICIES
 from niyama_core.profiles import PROFILES
 from niyama_eval.figures import WORKLOADS
 
-from niyama_cli.option_types import seconds
+from niyama_cli.option_types import completion_of, seconds
 
 __all__ = [
     "ArrivalsOption",
@@ -46,7 +46,13 @@ def one_of(known: Collection[str]) -> Callable[[_Names], _Names]:
 
 
 WorkloadsOption = Annotated[
-    list[str], typer.Option("--workload", "-w", help=f"{', '.join(WORKLOADS)}, or a trace file; may be repeated.")
+    list[str],
+    typer.Option(
+        "--workload",
+        "-w",
+        autocompletion=completion_of(WORKLOADS),
+        help=f"{', '.join(WORKLOADS)}, or a trace file; may be repeated.",
+    ),
 ]
 QpsOption = Annotated[float | None, typer.Option("--qps", help="Mean requests per second of all together.")]
 ArrivalsOption = Annotated[
@@ -71,15 +77,30 @@ PoliciesOption = Annotated[
         "--policy",
         "-p",
         callback=one_of(POLICIES),
+        autocompletion=completion_of(POLICIES),
         show_default="niyama",
         help=f"{', '.join(POLICIES)}; may be repeated.",
     ),
 ]
 PlacementOption = Annotated[
-    str, typer.Option("--placement", callback=one_of(PLACEMENTS), help=f"{', '.join(PLACEMENTS)}.")
+    str,
+    typer.Option(
+        "--placement",
+        callback=one_of(PLACEMENTS),
+        autocompletion=completion_of(PLACEMENTS),
+        help=f"{', '.join(PLACEMENTS)}.",
+    ),
 ]
 ReplicasOption = Annotated[int, typer.Option("--replicas", min=1, max=1024, help="How many replicas.")]
-ProfileOption = Annotated[str, typer.Option("--profile", callback=one_of(PROFILES), help=f"{', '.join(PROFILES)}.")]
+ProfileOption = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        callback=one_of(PROFILES),
+        autocompletion=completion_of(PROFILES),
+        help=f"{', '.join(PROFILES)}.",
+    ),
+]
 NoiseOption = Annotated[
     float,
     typer.Option("--noise", min=0, max=1, help="Spread of iteration times, as the sigma of a log-normal factor."),

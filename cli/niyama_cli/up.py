@@ -16,6 +16,7 @@ from niyama_cli import up_detached
 from niyama_cli.errors import CommandError, told_plainly
 from niyama_cli.local_cluster_plan import DEFAULT_PORT, LocalOptions, check_ports
 from niyama_cli.manifest_file import STDIN, read_cluster
+from niyama_cli.option_types import completion_of
 from niyama_cli.up_foreground import Foreground
 from niyama_cli.up_record import running_clusters
 from niyama_cli.up_screen import open_view
@@ -43,7 +44,10 @@ def up(
         float | None,
         typer.Option(min=0.01, max=1000, help="So many times as fast as the profile.", show_default=False),
     ] = None,
-    policy: Annotated[str | None, typer.Option(help=f"One of {', '.join(POLICIES)}.", show_default=False)] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion_of(POLICIES), help=f"One of {', '.join(POLICIES)}.", show_default=False),
+    ] = None,
     engine: Annotated[
         Engine | None, typer.Option(help="What computes tokens; paced runs no model.", show_default="paced")
     ] = None,

@@ -66,9 +66,21 @@ def test_the_help_is_quick_because_no_room_is_imported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "completed"), [("niyama ben", "bench"), ("niyama generate --imp", "--importance"), ("niyama ", "status")]
+    ("typed", "completed"),
+    [
+        ("niyama ben", "bench"),
+        ("niyama generate --imp", "--importance"),
+        ("niyama ", "status"),
+        ("niyama up --engine p", "paced"),
+        ("niyama up --policy sarathi-f", "sarathi-fcfs"),
+        ("niyama bench --workload azure-code-2023 --workload sh", "sharegpt"),
+        ("niyama sim run --workload ", "azure-conv-2023"),
+        ("niyama sim run --policy n", "niyama"),
+        ("niyama sim run --profile a100-llama3-8b", "a100-llama3-8b"),
+        ("niyama sim run --placement n", "niyama"),
+    ],
 )
-def test_a_shell_completes_commands_and_their_options(typed: str, completed: str) -> None:
+def test_a_shell_completes_commands_options_and_names(typed: str, completed: str) -> None:
     words = len(typed.split()) - (not typed.endswith(" "))
     done = niyama(_NIYAMA_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(words))
     assert completed in done.stdout.split(), done.stderr
@@ -95,6 +107,11 @@ def test_words_that_make_no_sense_are_told_in_one_line(arguments: list[str], sai
     assert output.err.startswith("niyama: ")
     assert output.err.count("\n") == 1
     assert said in output.err
+
+
+def test_the_help_of_bench_names_the_workloads() -> None:
+    said = runner.invoke(app, ["bench", "--help"], env={"COLUMNS": "250"}).output
+    assert all(name in said for name in ("azure-code-2024", "sharegpt", "azure-conv-2023"))
 
 
 def test_a_bare_niyama_shows_the_help(capsys: Capture) -> None:
