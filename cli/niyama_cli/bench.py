@@ -21,10 +21,11 @@ from niyama_cli.bench_options import (
     ClassesOption,
     CountOption,
     DurationOption,
-    JsonFileOption,
+    JsonOption,
     LowImportanceOption,
     ManifestOption,
     MixOption,
+    OutOption,
     PatienceOption,
     PlotsOption,
     RateOption,
@@ -52,8 +53,7 @@ __all__ = ["app"]
 app = typer.Typer(add_completion=False)
 
 _EXAMPLES = """Examples: niyama bench --workload azure-conv-2023 --qps 4 --duration 30s;
-niyama bench --trace AzureLLMInferenceTrace_code.csv --duration 5m --replay --json out/results.json --plots out/plots"""
-_STDOUT = Path("-")
+niyama bench --trace AzureLLMInferenceTrace_code.csv --duration 5m --replay --out out --plots out/plots"""
 # A generator that sends later than this measures its own machine, too.
 _TOLERABLE_LAG_SECONDS = 0.1
 
@@ -76,7 +76,8 @@ def bench(
     seed: SeedOption = 1,
     replay: ReplayOption = False,
     patience: PatienceOption = None,
-    json_file: JsonFileOption = None,
+    as_json: JsonOption = False,
+    out: OutOption = None,
     plots: PlotsOption = None,
     address: AddressOption = None,
     tls: TlsOption = False,
@@ -105,12 +106,12 @@ def bench(
         )
         result = asyncio.run(run_bench(target, settings, console=Console(stderr=True)))
     figures = summarise(result.outcomes, class_names=result.class_names)
-    if json_file == _STDOUT:
+    if as_json:
         print_json(results_document({result.policy: figures}, _facts(settings, result)))
     else:
         _print(result, figures)
     with told_plainly(OSError):
-        _write(settings, result, json_file=json_file, plots=plots)
+        _write(settings, result, out=out, plots=plots)
     if result.is_interrupted:
         raise CommandError(_interruption(result), exit_code=INTERRUPTED)
 
@@ -147,13 +148,13 @@ def _interruption(result: BenchResult) -> str:
     return f"interrupted: {ended}; {result.meter.num_open:,} under way are not counted"
 
 
-def _write(settings: BenchSettings, result: BenchResult, *, json_file: Path | None, plots: Path | None) -> None:
+def _write(settings: BenchSettings, result: BenchResult, *, out: Path | None, plots: Path | None) -> None:
     """Write the files that were asked for."""
     facts = _facts(settings, result)
-    if json_file not in (None, _STDOUT):
-        json_file.parent.mkdir(parents=True, exist_ok=True)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
         figures = summarise(result.outcomes, class_names=result.class_names)
-        write_results(json_file, {result.policy: figures}, settings=facts)
+        write_results(out / "results.json", {result.policy: figures}, settings=facts)
     if plots is not None:
         _write_report(settings, result, folder=plots)
 

@@ -13,10 +13,11 @@ __all__ = [
     "ClassesOption",
     "CountOption",
     "DurationOption",
-    "JsonFileOption",
+    "JsonOption",
     "LowImportanceOption",
     "ManifestOption",
     "MixOption",
+    "OutOption",
     "PatienceOption",
     "PlotsOption",
     "RateOption",
@@ -63,9 +64,10 @@ PatienceOption = Annotated[
     float | None,
     typer.Option(parser=seconds, metavar="DURATION", help="Give up what is open so long after the last arrival."),
 ]
-JsonFileOption = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write the figures; - prints them and no table.")
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and no table.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Write the figures, as results.json, into this folder.")
 ]
 PlotsOption = Annotated[
-    Path | None, typer.Option("--plots", metavar="DIR", help="Write plots and a report into this folder.")
+    Path | None, typer.Option("--plots", metavar="DIR", help="Write plots, a report and results.json into this folder.")
 ]

@@ -14,7 +14,7 @@ __all__ = ["COMMANDS", "LazyGroup"]
 
 COMMANDS: Mapping[str, str] = {
     "up": "Run a cluster on this machine.",
-    "down": "End the cluster that `niyama up --detach` runs.",
+    "down": "Drain and end the cluster that `niyama up` runs on this machine.",
     "generate": "Stream the answer to a prompt, and say whether the promise was kept.",
     "status": "Show how replicas and classes fare.",
     "bench": "Send load to a cluster and measure what it keeps of its promises.",

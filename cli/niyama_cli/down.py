@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from niyama_cli.commands import COMMANDS
 from niyama_cli.errors import CommandError
 from niyama_cli.state_file import RunningCluster
 from niyama_cli.up_record import running_clusters
@@ -22,7 +23,7 @@ _KILLED_SECONDS = 5.0
 
 
 @app.command(
-    help="Drain and end the cluster that `niyama up` runs on this machine.",
+    help=COMMANDS["down"],
     epilog="Example: niyama down",
 )
 def down(

@@ -69,7 +69,13 @@ LowImportanceOption = Annotated[
 ]
 ClassesOption = Annotated[
     Path | None,
-    typer.Option("--classes", metavar="FILE", help="A manifest, for its classes; left out: the published three."),
+    typer.Option(
+        "--file",
+        "-f",
+        "--classes",
+        metavar="FILE",
+        help="A manifest, for its classes; left out: the published three; - is standard input.",
+    ),
 ]
 PoliciesOption = Annotated[
     list[str] | None,

@@ -158,13 +158,13 @@ def test_ctrl_c_in_an_answer_ends_it_cleanly(capsys: Capture) -> None:
 
 
 def test_a_load_is_sent_and_its_figures_are_told(tmp_path: Path, capsys: Capture) -> None:
-    figures, plots = tmp_path / "out" / "figures.json", tmp_path / "plots"
+    out, plots = tmp_path / "out" / "bench", tmp_path / "plots"
     options = ["--workload", "azure-code-2023", "--qps", "20", "--num-requests", "12", "--low-importance", "0.5"]
-    assert run(["bench", *options, "--json", str(figures), "--plots", str(plots)]) == 0
+    assert run(["bench", *options, "--out", str(out), "--plots", str(plots)]) == 0
     said = capsys.readouterr().out
     assert "policy niyama, engine paced: no model runs" in said
     assert "12 of 12 completed" in said
-    document = json.loads(figures.read_text())
+    document = json.loads((out / "results.json").read_text())
     result = document["policies"]["niyama"]
     assert (result["num_requests"], result["num_lost"]) == (12, 0)
     assert sum(row["num_requests"] for row in result["by_class"].values()) == 12
@@ -187,7 +187,7 @@ def test_a_load_is_the_same_for_the_same_seed_and_its_classes_can_be_chosen(caps
     ]
     results = []
     for _ in range(2):
-        assert run(["bench", *options, "--seed", "7", "--json", "-"]) == 0
+        assert run(["bench", *options, "--seed", "7", "--json"]) == 0
         results.append(json.loads(capsys.readouterr().out)["policies"]["niyama"])
     counts = [{name: row["num_requests"] for name, row in result["by_class"].items()} for result in results]
     assert counts[0] == counts[1]
@@ -199,7 +199,7 @@ def test_a_trace_is_sent_at_its_own_times(tmp_path: Path, capsys: Capture) -> No
     trace = tmp_path / "trace.csv"
     rows = [f"2023-11-16 18:15:0{second}.5000000,{100 + second},{5 + second}" for second in range(3)]
     trace.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *rows, ""]))
-    assert run(["bench", "--trace", str(trace), "--json", "-"]) == 0
+    assert run(["bench", "--trace", str(trace), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["traffic"] == ["trace.csv"]
     assert document["policies"]["niyama"]["num_completed"] == 3

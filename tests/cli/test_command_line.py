@@ -42,6 +42,11 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert f"niyama {command}" in result.output
 
 
+def test_down_says_of_itself_what_the_list_of_commands_says() -> None:
+    result = runner.invoke(app, ["down", "--help"], env={"COLUMNS": "200"})
+    assert COMMANDS["down"] in result.output
+
+
 @pytest.mark.parametrize("command", list(COMMANDS))
 def test_a_command_is_a_module_that_says_what_it_is(command: str) -> None:
     module = importlib.import_module(f"niyama_cli.{command}")

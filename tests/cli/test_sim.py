@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_figures(capsys: pytest.CaptureFixture[str]
 def test_classes_come_from_a_manifest(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     manifest = tmp_path / "cluster.yaml"
     manifest.write_text(MANIFEST)
-    document = figures(capsys, "--classes", str(manifest), "--mix", "3:1")
+    document = figures(capsys, "-f", str(manifest), "--mix", "3:1")
     by_class = document["policies"]["niyama"]["by_class"]
     assert list(by_class) == ["person", "machine"]
     assert by_class["person"]["num_requests"] > by_class["machine"]["num_requests"]
