@@ -38,31 +38,45 @@ WorkloadOption = Annotated[
         help=f"Poisson arrivals with the lengths of {', '.join(WORKLOADS)}, or of a trace file; may be repeated.",
     ),
 ]
-RateOption = Annotated[float | None, typer.Option(help="Mean requests per second of all together.")]
+RateOption = Annotated[float | None, typer.Option(help="Requests per second on average, of all workloads together.")]
 DurationOption = Annotated[
-    float | None, typer.Option(parser=seconds, metavar="DURATION", help="How long requests arrive: 30s.")
+    float | None, typer.Option(parser=seconds, metavar="DURATION", help="For how long requests arrive, such as 30s.")
 ]
-CountOption = Annotated[int | None, typer.Option(help="How many requests, in place of --duration.")]
+CountOption = Annotated[int | None, typer.Option(help="How many requests to send, in place of --duration.")]
 ArrivalsOption = Annotated[
-    str | None, typer.Option(help="poisson, trace, trace:600 or diurnal:2,5,900, if not as above.")
+    str | None,
+    typer.Option(
+        help="When requests arrive: poisson, trace (at its own times), trace:600 (from 600 s into it on), "
+        "diurnal:2,5,900 (2 and 5 a second in turn, 900 s each); left out: trace for --trace, else poisson."
+    ),
 ]
 ManifestOption = Annotated[
     Path | None, typer.Option("--file", "-f", help="The cluster's manifest, for its classes; - is standard input.")
 ]
 ClassesOption = Annotated[
-    list[str] | None, typer.Option("--class", "-c", help="A class, or class:weight; may be repeated.")
+    list[str] | None,
+    typer.Option("--class", "-c", help="Ask for this class, or class:weight; may be repeated. Left out: for all."),
 ]
-MixOption = Annotated[str | None, typer.Option(help="Weights in the order of the classes: 1:1:2.")]
+MixOption = Annotated[
+    str | None, typer.Option(help="How many requests of each class, as weights in the order of the classes: 1:1:2.")
+]
 LowImportanceOption = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Share of every class that may give way; else the class decides.")
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Share of every class that is sent as unimportant, from 0 to 1; left out, the class decides."
+    ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="The same seed sends the same load.")]
 ReplayOption = Annotated[
-    bool, typer.Option("--replay", help="Answers get the very lengths of the load, if the cluster allows it.")
+    bool, typer.Option("--replay", help="Give answers the very lengths of the workload; needs `niyama up --replay`.")
 ]
 PatienceOption = Annotated[
     float | None,
-    typer.Option(parser=seconds, metavar="DURATION", help="Give up what is open so long after the last arrival."),
+    typer.Option(
+        parser=seconds,
+        metavar="DURATION",
+        help="Give up requests that are still open this long after the last arrival.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and no table.")]
 OutOption = Annotated[

@@ -39,9 +39,25 @@ def demo(
         typer.Option(help="Replay this trace; repeat to mix several.", show_default="figures of the Azure 2023 traces"),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the report goes.")] = _DEFAULT_OUT,
-    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long requests arrive.")] = 30.0,
-    load: Annotated[float, typer.Option(min=0.1, max=10, help="Times what the cluster can carry.")] = 1.5,
-    low_importance: Annotated[float, typer.Option(min=0, max=1, help="Share that may give way.")] = 0.2,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=3600, help="For how many seconds requests arrive, in each of the two runs.")
+    ] = 30.0,
+    load: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=10,
+            help="Requests to send, as a multiple of what the cluster can carry: 1.5 is half as many again.",
+        ),
+    ] = 1.5,
+    low_importance: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the requests that are unimportant, from 0 to 1: under overload these give way first.",
+        ),
+    ] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Draws another stretch of the same traffic.")] = 1,
 ) -> None:
     """Run the experiment, print the table, write the report."""

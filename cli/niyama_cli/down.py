@@ -28,11 +28,15 @@ _KILLED_SECONDS = 5.0
 )
 def down(
     port: Annotated[
-        int | None, typer.Option(help="Of a router, to choose among several clusters.", show_default=False)
+        int | None,
+        typer.Option(help="End the cluster whose router listens on this port, where several run.", show_default=False),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="End all clusters.")] = False,
     patience: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long running requests may take.")
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="How long running requests may take to finish before they are cut off."
+        ),
     ] = 30.0,
 ) -> None:
     """Return when it is gone; that nothing runs is no error."""

@@ -51,21 +51,38 @@ WorkloadsOption = Annotated[
         "--workload",
         "-w",
         autocompletion=completion_of(WORKLOADS),
-        help=f"{', '.join(WORKLOADS)}, or a trace file; may be repeated.",
+        help=f"Lengths like those of {', '.join(WORKLOADS)}, or of a trace file; may be repeated.",
     ),
 ]
-QpsOption = Annotated[float | None, typer.Option("--qps", help="Mean requests per second of all together.")]
-ArrivalsOption = Annotated[
-    str, typer.Option("--arrivals", metavar="TEXT", help="poisson, trace, trace:600 or diurnal:2,5,900.")
+QpsOption = Annotated[
+    float | None, typer.Option("--qps", help="Requests per second on average, of all workloads together.")
 ]
-NumRequestsOption = Annotated[int | None, typer.Option("--num-requests", help="How many requests.")]
+ArrivalsOption = Annotated[
+    str,
+    typer.Option(
+        "--arrivals",
+        metavar="TEXT",
+        help="When requests arrive: poisson, trace (at its own times), trace:600 (from 600 s into it on), "
+        "diurnal:2,5,900 (2 and 5 a second in turn, 900 s each).",
+    ),
+]
+NumRequestsOption = Annotated[int | None, typer.Option("--num-requests", help="How many requests to simulate.")]
 DurationOption = Annotated[
     float | None,
-    typer.Option("--duration", parser=seconds, metavar="DURATION", help="How long requests arrive: 30m."),
+    typer.Option("--duration", parser=seconds, metavar="DURATION", help="For how long requests arrive, such as 30m."),
 ]
-MixOption = Annotated[str | None, typer.Option("--mix", help="Weights in the order of the classes: 1:1:1.")]
+MixOption = Annotated[
+    str | None,
+    typer.Option("--mix", help="How many requests of each class, as weights in the order of the classes: 1:1:1."),
+]
 LowImportanceOption = Annotated[
-    float | None, typer.Option("--low-importance", min=0, max=1, help="Share of every class that may give way.")
+    float | None,
+    typer.Option(
+        "--low-importance",
+        min=0,
+        max=1,
+        help="Share of every class that is unimportant, from 0 to 1; under overload these give way first.",
+    ),
 ]
 ClassesOption = Annotated[
     Path | None,
@@ -85,7 +102,7 @@ PoliciesOption = Annotated[
         callback=one_of(POLICIES),
         autocompletion=completion_of(POLICIES),
         show_default="niyama",
-        help=f"{', '.join(POLICIES)}; may be repeated.",
+        help=f"Scheduling policy: {', '.join(POLICIES)}; may be repeated.",
     ),
 ]
 PlacementOption = Annotated[
@@ -94,17 +111,17 @@ PlacementOption = Annotated[
         "--placement",
         callback=one_of(PLACEMENTS),
         autocompletion=completion_of(PLACEMENTS),
-        help=f"{', '.join(PLACEMENTS)}.",
+        help=f"How the router chooses a replica: {', '.join(PLACEMENTS)}.",
     ),
 ]
-ReplicasOption = Annotated[int, typer.Option("--replicas", min=1, max=1024, help="How many replicas.")]
+ReplicasOption = Annotated[int, typer.Option("--replicas", min=1, max=1024, help="How many replicas to simulate.")]
 ProfileOption = Annotated[
     str,
     typer.Option(
         "--profile",
         callback=one_of(PROFILES),
         autocompletion=completion_of(PROFILES),
-        help=f"{', '.join(PROFILES)}.",
+        help=f"Latency profile of a replica: {', '.join(PROFILES)}.",
     ),
 ]
 NoiseOption = Annotated[

@@ -39,32 +39,50 @@ class Engine(Enum):
 )
 def up(
     file: Annotated[Path, typer.Option("--file", "-f", help="The manifest; changes take effect while it runs.")],
-    replicas: Annotated[int | None, typer.Option(min=0, max=64, help="As many replicas.", show_default=False)] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(min=0, max=64, help="How many replicas to run, whatever the manifest says.", show_default=False),
+    ] = None,
     speed: Annotated[
         float | None,
-        typer.Option(min=0.01, max=1000, help="So many times as fast as the profile.", show_default=False),
+        typer.Option(
+            min=0.01,
+            max=1000,
+            help="How many times as fast as its latency profile the paced engine runs; 2 halves every time.",
+            show_default=False,
+        ),
     ] = None,
     policy: Annotated[
         str | None,
-        typer.Option(autocompletion=completion_of(POLICIES), help=f"One of {', '.join(POLICIES)}.", show_default=False),
+        typer.Option(
+            autocompletion=completion_of(POLICIES),
+            help=f"Scheduling policy, in place of the manifest's: {', '.join(POLICIES)}.",
+            show_default=False,
+        ),
     ] = None,
     engine: Annotated[
         Engine | None, typer.Option(help="What computes tokens; paced runs no model.", show_default="paced")
     ] = None,
     port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Of the first router; further ones follow.")
+        int, typer.Option(min=1, max=65535, help="Where the first router listens; further routers take the next ports.")
     ] = DEFAULT_PORT,
     redis: Annotated[
-        str | None, typer.Option(metavar="URL", help="A Redis to use in place of one of its own.", show_default=False)
+        str | None, typer.Option(metavar="URL", help="Use this Redis and start none.", show_default=False)
     ] = None,
     logs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the processes' logs there.", show_default=False)
+        Path | None, typer.Option(metavar="DIR", help="Keep the processes' logs in this folder.", show_default=False)
     ] = None,
     decision_logs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Log every iteration's decisions there.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Log every scheduling decision into this folder, for `niyama sim replay`.",
+            show_default=False,
+        ),
     ] = None,
     replay: Annotated[
-        bool, typer.Option("--replay", help="Let requests say how long answers are, as bench can.")
+        bool,
+        typer.Option("--replay", help="Let a request fix the length of its answer; `niyama bench --replay` needs it."),
     ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Run in the background; `niyama down` ends it.")
