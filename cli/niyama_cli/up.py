@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from niyama_core.cluster_spec import ClusterSpec, EngineType
@@ -16,8 +14,21 @@ from niyama_cli import up_detached
 from niyama_cli.errors import CommandError, told_plainly
 from niyama_cli.local_cluster_plan import DEFAULT_PORT, LocalOptions, check_ports
 from niyama_cli.manifest_file import STDIN, read_cluster
-from niyama_cli.option_types import completion_of
 from niyama_cli.up_foreground import Foreground
+from niyama_cli.up_options import (
+    DecisionLogsOption,
+    DetachOption,
+    Engine,
+    EngineOption,
+    FileOption,
+    LogsOption,
+    PolicyOption,
+    PortOption,
+    RedisOption,
+    ReplayOption,
+    ReplicasOption,
+    SpeedOption,
+)
 from niyama_cli.up_record import running_clusters
 from niyama_cli.up_screen import open_view
 
@@ -26,67 +37,22 @@ __all__ = ["app"]
 app = typer.Typer(add_completion=False)
 
 
-class Engine(Enum):
-    """What computes tokens, as a person names it."""
-
-    PACED = "paced"
-    VLLM = "vllm"
-
-
 @app.command(
     help="Run a cluster on this machine: Redis, replicas and routers as processes, until Ctrl-C.",
     epilog="Example: niyama up -f examples/niyamacluster.yaml --speed 2",
 )
 def up(
-    file: Annotated[Path, typer.Option("--file", "-f", help="The manifest; changes take effect while it runs.")],
-    replicas: Annotated[
-        int | None,
-        typer.Option(min=0, max=64, help="How many replicas to run, whatever the manifest says.", show_default=False),
-    ] = None,
-    speed: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01,
-            max=1000,
-            help="How many times as fast as its latency profile the paced engine runs; 2 halves every time.",
-            show_default=False,
-        ),
-    ] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=completion_of(POLICIES),
-            help=f"Scheduling policy, in place of the manifest's: {', '.join(POLICIES)}.",
-            show_default=False,
-        ),
-    ] = None,
-    engine: Annotated[
-        Engine | None, typer.Option(help="What computes tokens; paced runs no model.", show_default="paced")
-    ] = None,
-    port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Where the first router listens; further routers take the next ports.")
-    ] = DEFAULT_PORT,
-    redis: Annotated[
-        str | None, typer.Option(metavar="URL", help="Use this Redis and start none.", show_default=False)
-    ] = None,
-    logs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the processes' logs in this folder.", show_default=False)
-    ] = None,
-    decision_logs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Log every scheduling decision into this folder, for `niyama sim replay`.",
-            show_default=False,
-        ),
-    ] = None,
-    replay: Annotated[
-        bool,
-        typer.Option("--replay", help="Let a request fix the length of its answer; `niyama bench --replay` needs it."),
-    ] = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Run in the background; `niyama down` ends it.")
-    ] = False,
+    file: FileOption,
+    replicas: ReplicasOption = None,
+    speed: SpeedOption = None,
+    policy: PolicyOption = None,
+    engine: EngineOption = None,
+    port: PortOption = DEFAULT_PORT,
+    redis: RedisOption = None,
+    logs: LogsOption = None,
+    decision_logs: DecisionLogsOption = None,
+    replay: ReplayOption = False,
+    detach: DetachOption = False,
 ) -> None:
     """Return when the cluster has ended, or with `--detach` when it serves."""
     options = LocalOptions(
