@@ -25,6 +25,7 @@ def start(*arguments: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(310)  # two runs of half a minute, each with a start and a drain, after the capacity was measured
 def test_the_demo_shows_promises_kept_that_first_come_first_served_breaks(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "niyama_cli", "demo", "--out", str(tmp_path)],
