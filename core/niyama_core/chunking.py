@@ -10,9 +10,14 @@ from typing import Protocol
 
 from niyama_core.latency import IterationShape, LatencyModel
 
-__all__ = ["ARTIFACT_GRID", "Chunking", "FixedBudget", "SlackGrid"]
+__all__ = ["ARTIFACT_GRID", "Chunking", "FixedBudget", "SlackGrid", "grid_up_to"]
 
 ARTIFACT_GRID = (128, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2552)
+
+
+def grid_up_to(most: int) -> tuple[int, ...]:
+    """Return the published grid with `most` as its largest budget: shorter, or with one larger step at its end."""
+    return *(budget for budget in ARTIFACT_GRID if budget < most), most
 
 
 class Chunking(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from niyama_core.chunking import Chunking, FixedBudget, SlackGrid
+from niyama_core.chunking import ARTIFACT_GRID, Chunking, FixedBudget, SlackGrid, grid_up_to
 from niyama_core.latency import LatencyModel
 from niyama_core.priority import (
     DeadlineFirst,
@@ -37,6 +37,7 @@ class SchedulerSettings:
         safety: factor on predicted iteration times, for policies with dynamic chunking.
         token_budget: tokens an iteration, for policies with a fixed budget.
         max_num_seqs: the most requests that hold KV at once.
+        max_token_budget: the most tokens an iteration, for policies with dynamic chunking.
     """
 
     policy: str = "niyama"
@@ -44,6 +45,7 @@ class SchedulerSettings:
     safety: float = 1.2
     token_budget: int = 256
     max_num_seqs: int = 1000
+    max_token_budget: int = ARTIFACT_GRID[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def _deadline_driven(order: Callable[[float], Priority], default_alpha: float) -
         return Policy(
             settings.policy,
             order(alpha),
-            SlackGrid(predictor, safety=settings.safety),
+            SlackGrid(predictor, grid_up_to(settings.max_token_budget), settings.safety),
             HintedRelegation(),
             selective_preemption=True,
         )

@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from niyama_core.chunking import ARTIFACT_GRID, FixedBudget, SlackGrid
+from niyama_core.chunking import ARTIFACT_GRID, FixedBudget, SlackGrid, grid_up_to
 from niyama_core.latency import IterationShape, LatencyModel
 from niyama_core.profiles import PROFILES
 
@@ -70,3 +70,9 @@ def test_a_larger_safety_factor_gives_smaller_iterations() -> None:
 @given(decodes=decode_shapes, slack=slacks, context=contexts)
 def test_a_fixed_budget_is_blind(decodes: IterationShape, slack: float, context: int) -> None:
     assert FixedBudget(256).token_budget(decodes, slack, prefill_context_tokens=context) == 256
+
+
+def test_the_grid_ends_at_the_largest_budget_that_is_allowed() -> None:
+    assert grid_up_to(ARTIFACT_GRID[-1]) == ARTIFACT_GRID
+    assert grid_up_to(600) == (128, 256, 512, 600)
+    assert grid_up_to(8192) == (*ARTIFACT_GRID, 8192)
