@@ -18,6 +18,7 @@ from niyama_sim.replay import LogError, RunReport, replay_log
 from niyama_sim.settings import SimulationSettings
 from rich.console import Console
 
+from niyama_cli.class_doubts import warn_of_impossible
 from niyama_cli.errors import CommandError, told_plainly
 from niyama_cli.json_output import print_json
 from niyama_cli.sim_goodput import app as goodput_app
@@ -73,6 +74,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Draw the requests, run them under each policy, tell."""
+    console = Console(stderr=True)
     cluster = simulated_cluster(
         classes=classes, placement=placement, profile=profile, replicas=replicas, noise=noise, seed=seed
     )
@@ -88,7 +90,8 @@ def run(
             context_tokens=cluster.profile.context_tokens,
         )
         requests = draw_workload(settings, cluster.classes, seed=seed)
-        runs = run_policies(policy or ["niyama"], requests, cluster=cluster, console=Console(stderr=True))
+        warn_of_impossible(requests, cluster.profile, console=console)
+        runs = run_policies(policy or ["niyama"], requests, cluster=cluster, console=console)
     if as_json:
         print_json(_document(settings, cluster, runs=runs))
     else:

@@ -11,17 +11,18 @@ from typing import Annotated, Any
 import typer
 from niyama_eval.arrivals import parse_arrivals
 from niyama_eval.errors import EvaluationError
-from niyama_eval.goodput import RULES, Point, run_length
+from niyama_eval.goodput import MAX_VIOLATIONS, RULES, Point, run_length
 from niyama_eval.goodput_search import SearchError
 from niyama_eval.results import versions
 from niyama_eval.settings import WorkloadSettings, parse_mix
 from niyama_sim.cluster import SimulationError
-from niyama_sim.goodput import Asked, Goodput, GoodputSettings, find_goodput
+from niyama_sim.goodput import Asked, Goodput, GoodputSettings, find_goodput, sample_requests
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from niyama_cli.class_doubts import refuse_impossible
 from niyama_cli.errors import told_plainly
 from niyama_cli.json_output import print_json
 from niyama_cli.sim_options import (
@@ -97,6 +98,8 @@ def goodput(
         settings = GoodputSettings(
             cluster=cluster, workload=asked, rule=rule, seeds=range(seed, seed + seeds), resolution=resolution
         )
+        console = Console(stderr=True)
+        refuse_impossible(sample_requests(settings), cluster.profile, tolerated=MAX_VIOLATIONS, console=console)
         found, points = _search(settings, policy or ["niyama"], jobs=jobs)
     if as_json:
         print_json(_document(settings, found, points=points))

@@ -15,9 +15,11 @@ from niyama_core.slo import Interactive
 from niyama_eval.outcomes import OutcomeState, Relegation, RequestOutcome
 from niyama_eval.results import on_time_fraction
 
-__all__ = ["RULES", "Point", "Rule", "backlog_growth", "measure_point", "run_length"]
+__all__ = ["MAX_VIOLATIONS", "RULES", "Point", "Rule", "backlog_growth", "measure_point", "run_length"]
 
 MAX_VIOLATIONS = 0.01
+"""The share of a class that may miss its promise, unless a rule is made with another."""
+
 MAX_LATE_TOKENS = 0.001
 MAX_BACKLOG_GROWTH = 0.01
 

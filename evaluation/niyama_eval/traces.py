@@ -102,14 +102,17 @@ def read_trace(path: str | PathLike[str], *, max_rows: int | None = None, max_to
         TraceError: the file is missing, is in no known format, or has a row that cannot be.
     """
     name = str(path)
+    reader = _Reader(name, max_tokens)
     try:
         with _open(Path(path)) as text:
-            return _Reader(name, max_tokens).read(text, max_rows)
-    except (OSError, EOFError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise TraceError(name, f"cannot be read ({reason}); name a CSV file, plain or gzip") from error
+            return reader.read(text, max_rows)
+    except EOFError as error:
+        raise reader.broken("the compressed file breaks off; fetch it again, whole") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise reader.broken(f"cannot be read ({reason}); name a CSV file, plain or gzip") from error
     except (UnicodeDecodeError, csv.Error, zlib.error) as error:
-        raise TraceError(name, "is no CSV text; name a CSV file in UTF-8, plain or gzip") from error
+        raise reader.broken("is no CSV text; name a CSV file in UTF-8, plain or gzip") from error
 
 
 def _open(path: Path) -> IO[str]:
@@ -199,6 +202,10 @@ class _Reader:
         if before and seconds < before[-1]:
             raise self._error("TIMESTAMP", f"{text!r} is before the row above; sort the file by time")
         return seconds
+
+    def broken(self, problem: str) -> TraceError:
+        """Return the error of a file that cannot be read on, with the last row that could be, if any was."""
+        return TraceError(self._name, problem, row=self._row if self._row > 1 else None)
 
     def _error(self, column: str, problem: str) -> TraceError:
         return TraceError(self._name, problem, row=self._row, column=column)

@@ -16,12 +16,12 @@ from niyama_eval.errors import WorkloadError
 from niyama_eval.goodput import RULES, Point, measure_point
 from niyama_eval.goodput_search import Grid, Interval, Search, SearchError, search
 from niyama_eval.settings import WorkloadSettings
-from niyama_eval.workloads import generate_seeded
+from niyama_eval.workloads import WorkloadRequest, generate_seeded
 
 from niyama_sim.cluster import simulate
 from niyama_sim.settings import SimulationSettings
 
-__all__ = ["Asked", "Goodput", "GoodputSettings", "estimate_qps", "find_goodput", "simulate_point"]
+__all__ = ["Asked", "Goodput", "GoodputSettings", "estimate_qps", "find_goodput", "sample_requests", "simulate_point"]
 
 _SAMPLE_REQUESTS = 2_000
 _FULL_CHUNK = 2_048
@@ -200,11 +200,20 @@ def simulate_point(settings: GoodputSettings, asked: Asked) -> Point:
     return measure_point(simulate(cluster, requests).outcomes)
 
 
+def sample_requests(settings: GoodputSettings) -> Sequence[WorkloadRequest]:
+    """Return some requests of the workload, whose sizes and promises are those of all.
+
+    Raises:
+        EvaluationError: they cannot be drawn.
+    """
+    sample = replace(settings.workload, qps=1.0, num_requests=_SAMPLE_REQUESTS, duration=None)
+    return generate_seeded(sample, settings.cluster.classes, seed=0)
+
+
 def estimate_qps(settings: GoodputSettings) -> float:
     """Return about how many such requests a replica could serve in a second, if it computed nothing but full chunks."""
     cluster = settings.cluster
-    sample = replace(settings.workload, qps=1.0, num_requests=_SAMPLE_REQUESTS, duration=None)
-    requests = generate_seeded(sample, cluster.classes, seed=0)
+    requests = sample_requests(settings)
     mean_prompt = sum(request.num_prompt_tokens for request in requests) / len(requests)
     mean_output = sum(request.num_output_tokens for request in requests) / len(requests)
     decodes = max(1, round(_FULL_CHUNK * mean_output / mean_prompt))

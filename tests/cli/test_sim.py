@@ -118,6 +118,26 @@ def test_a_time_in_which_nothing_arrives_is_said(capsys: pytest.CaptureFixture[s
     assert "no request arrives in that time" in complaint(capsys, *options)
 
 
+HURRIED = MANIFEST.replace("ttft: 2s", "ttft: 5ms")
+
+
+def test_a_promise_that_no_replica_can_keep_is_told_beside_the_figures(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    manifest = tmp_path / "cluster.yaml"
+    manifest.write_text(HURRIED)
+    assert run([*A_SHORT_RUN, "-f", str(manifest), "--json"]) == 0
+    assert "class person: ttft 5ms cannot be kept: every request" in capsys.readouterr().err
+
+
+def test_the_goodput_of_a_promise_that_cannot_be_kept_is_not_searched_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    manifest = tmp_path / "cluster.yaml"
+    manifest.write_text(HURRIED)
+    assert "ttft 5ms cannot be kept" in complaint(capsys, *A_SHORT_SEARCH, "-f", str(manifest))
+
+
 def test_without_anything_said_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     run(["sim"])
     said = capsys.readouterr()

@@ -121,13 +121,20 @@ def test_a_file_without_requests_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_refused_in_words(tmp_path: Path) -> None:
-    cut_short = gzip.compress((SHAREGPT + "1,2,3,1\n" * 1000).encode())[:-20]
-    (tmp_path / "cut.csv.gz").write_bytes(cut_short)
     (tmp_path / "broken.csv.gz").write_bytes(b"\x1f\x8b" + b"\x08" + b"\x00" * 7 + b"\xff" * 40)
     (tmp_path / "picture.csv").write_bytes(b"\x89PNG\xff\xfe\x00")
-    for name in ("cut.csv.gz", "broken.csv.gz", "picture.csv", "absent.csv", "."):
+    for name in ("broken.csv.gz", "picture.csv", "absent.csv", "."):
         with pytest.raises(TraceError, match="name a CSV file"):
             read_trace(tmp_path / name)
+
+
+def test_a_compressed_file_that_breaks_off_is_refused_with_the_last_row_that_could_be_read(tmp_path: Path) -> None:
+    rows = "".join(f"{prompt},2,3,1\n" for prompt in range(5000))
+    path = tmp_path / "cut.csv.gz"
+    path.write_bytes(gzip.compress((SHAREGPT + rows).encode())[:-20])
+    with pytest.raises(TraceError, match="breaks off; fetch it again") as caught:
+        read_trace(path)
+    assert 1000 < (caught.value.row or 0) < 5002
 
 
 @given(st.binary(max_size=300))
