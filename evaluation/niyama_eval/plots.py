@@ -6,9 +6,9 @@ no state between plots and no display is needed.
 """
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, cycle
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from niyama_core.units import format_duration
 from numpy.typing import NDArray
 
 from niyama_eval.outcomes import Relegation, RequestOutcome
+from niyama_eval.plot_look import GRID, INK, blank_figure, looks, plain_words, put_head
 from niyama_eval.results import PolicyResult, slos_of
 
 __all__ = [
@@ -39,10 +40,6 @@ __all__ = [
 Runs = Mapping[str, Sequence[RequestOutcome]]
 """The outcomes of each policy, by its name."""
 
-# Okabe and Ito's palette, which people with any kind of colour vision tell apart; the order keeps neighbours apart.
-_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_LINES = ("-", "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-_INK, _FAINT, _GRID = "#222222", "#666666", "#DDDDDD"
 _NUM_BINS = 60
 # Words on top of lines stay readable.
 _PLATE: Mapping[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
@@ -63,28 +60,28 @@ def attainment_plot(results: Mapping[str, PolicyResult], *, source: str = "") ->
     class_names = dict.fromkeys(name for result in results.values() for name in result.by_class)
     groups = [*class_names, "important", "low importance", "all"]
     num_bars = len(groups) * len(results)
-    figure, (axes,) = _figure(source, size=(max(9.0, 2.0 + 0.3 * num_bars), 4.4))
+    figure, (axes,) = blank_figure(source, size=(max(9.0, 2.0 + 0.3 * num_bars), 4.4))
     places = np.arange(len(groups), dtype=np.float64)
     width = 0.8 / max(len(results), 1)
-    for number, ((policy, result), (colour, _)) in enumerate(zip(results.items(), _looks(), strict=False)):
+    for number, ((policy, result), (colour, _)) in enumerate(zip(results.items(), looks(), strict=False)):
         shares = [_share(result, group) for group in groups]
         offset = (number - (len(results) - 1) / 2) * width
         bars = axes.bar(
-            places + offset, [share or 0.0 for share in shares], width * 0.92, color=colour, label=_words(policy)
+            places + offset, [share or 0.0 for share in shares], width * 0.92, color=colour, label=plain_words(policy)
         )
         texts = ["–" if share is None else f"{100 * share:.3g}" for share in shares]
         axes.bar_label(
-            bars, texts, padding=2, fontsize=8, color=_INK, bbox=dict(_PLATE), rotation=90 if len(results) > 3 else 0
+            bars, texts, padding=2, fontsize=8, color=INK, bbox=dict(_PLATE), rotation=90 if len(results) > 3 else 0
         )
-    axes.axhline(0.99, color=_INK, linewidth=0.8, linestyle=":", label="99 %")
+    axes.axhline(0.99, color=INK, linewidth=0.8, linestyle=":", label="99 %")
     axes.grid(visible=False, axis="x")
-    axes.axvline(len(class_names) - 0.5, color=_GRID, linewidth=1)
-    axes.set_xticks(places, [_words(group) for group in groups])
+    axes.axvline(len(class_names) - 0.5, color=GRID, linewidth=1)
+    axes.set_xticks(places, [plain_words(group) for group in groups])
     axes.set_ylim(0, 1.18)
     axes.set_yticks(np.arange(0, 1.01, 0.2))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_ylabel("requests on time")
-    _head(figure, axes, title="Requests that kept their promise")
+    put_head(figure, axes, title="Requests that kept their promise")
     return figure
 
 
@@ -114,15 +111,15 @@ def timeline_plot(runs: Runs, *, source: str = "") -> Figure:
     fates = {
         label: belongs for label, belongs in _FATES.items() if any(map(belongs, chain.from_iterable(runs.values())))
     }
-    figure, panels = _figure(source, size=(9.0, 2.2 + 2.1 * len(fates)), num_rows=1 + len(fates))
+    figure, panels = blank_figure(source, size=(9.0, 2.2 + 2.1 * len(fates)), num_rows=1 + len(fates))
     arrivals = _count(next(iter(runs.values()), ()), edges, belongs=lambda _: True)
     panels[0].stairs(arrivals / (edges[1] - edges[0]), edges, fill=True, color="#BBBBBB")
     panels[0].set_ylabel("arrivals\n(requests/s)")
     for panel, label, belongs in zip(panels[1:], fates, fates.values(), strict=True):
-        for (policy, outcomes), (colour, line) in zip(runs.items(), _looks(), strict=False):
+        for (policy, outcomes), (colour, line) in zip(runs.items(), looks(), strict=False):
             counts = _count(outcomes, edges, belongs=belongs)
             panel.stairs(
-                counts, edges, color=colour, linestyle=line, linewidth=1.6, label=_words(policy), baseline=None
+                counts, edges, color=colour, linestyle=line, linewidth=1.6, label=plain_words(policy), baseline=None
             )
         panel.set_ylabel(label)
         panel.set_ylim(0, max(1.0, panel.get_ylim()[1]))
@@ -130,7 +127,7 @@ def timeline_plot(runs: Runs, *, source: str = "") -> Figure:
     panels[-1].set_xlabel(f"time of arrival (s); bins of {edges[1]:.3g} s")
     for panel in panels:
         panel.set_xlim(0, end)
-    _head(figure, panels[-1], title="Load, and what became of it")
+    put_head(figure, panels[-1], title="Load, and what became of it")
     return figure
 
 
@@ -138,15 +135,15 @@ def line_plot(
     curves: Mapping[str, Sequence[tuple[float, float]]], labels: Labels, *, limit: float | None = None
 ) -> Figure:
     """Return curves of points (x, y), for example violations against load; `limit` marks what y must not exceed."""
-    figure, (axes,) = _figure(labels.source, size=(8.0, 4.4))
-    for (name, points), (colour, line) in zip(curves.items(), _looks(), strict=False):
+    figure, (axes,) = blank_figure(labels.source, size=(8.0, 4.4))
+    for (name, points), (colour, line) in zip(curves.items(), looks(), strict=False):
         xs, ys = [x for x, _ in points], [y for _, y in points]
-        axes.plot(xs, ys, color=colour, linestyle=line, marker="o", markersize=4, label=_words(name))
+        axes.plot(xs, ys, color=colour, linestyle=line, marker="o", markersize=4, label=plain_words(name))
     if limit is not None:
-        axes.axhline(limit, color=_INK, linewidth=0.8, linestyle=":", label=f"limit {limit:g}")
-    axes.set_xlabel(_words(labels.x))
-    axes.set_ylabel(_words(labels.y))
-    _head(figure, axes, title=labels.title)
+        axes.axhline(limit, color=INK, linewidth=0.8, linestyle=":", label=f"limit {limit:g}")
+    axes.set_xlabel(plain_words(labels.x))
+    axes.set_ylabel(plain_words(labels.y))
+    put_head(figure, axes, title=labels.title)
     return figure
 
 
@@ -195,25 +192,27 @@ def _distributions(runs: Runs, latency: _Latency, *, class_names: Iterable[str],
     slos = slos_of(outcome for outcomes in runs.values() for outcome in outcomes)
     found = [outcome.qos_class for outcomes in runs.values() for outcome in outcomes]
     names = list(dict.fromkeys([*(name for name in class_names if name in found), *found])) or [""]
-    figure, panels = _figure(source, size=(max(5.6, 3.4 * len(names) + 0.6), 4.0), num_columns=len(names))
+    figure, panels = blank_figure(source, size=(max(5.6, 3.4 * len(names) + 0.6), 4.0), num_columns=len(names))
     for axes, name in zip(panels, names, strict=True):
-        for (policy, outcomes), (colour, line) in zip(runs.items(), _looks(), strict=False):
+        for (policy, outcomes), (colour, line) in zip(runs.items(), looks(), strict=False):
             mine = [outcome for outcome in outcomes if outcome.qos_class == name]
             times = np.sort([time for time in map(latency.of, mine) if time is not None])
             shares = np.arange(1, len(times) + 1) / max(len(mine), 1)
-            axes.step(times, shares, where="post", color=colour, linestyle=line, linewidth=1.8, label=_words(policy))
+            axes.step(
+                times, shares, where="post", color=colour, linestyle=line, linewidth=1.8, label=plain_words(policy)
+            )
         promised = latency.promised(slos[name]) if name in slos else None
         if promised is not None:
             _mark(axes, promised)
         _log_seconds(axes, latency.axis)
-        axes.set_title(_words(name), fontsize=10, loc="left")
+        axes.set_title(plain_words(name), fontsize=10, loc="left")
     panels[0].set_ylabel("share of requests")
-    _head(figure, panels[0], title=latency.title)
+    put_head(figure, panels[0], title=latency.title)
     return figure
 
 
 def _mark(axes: Axes, promised: float) -> None:
-    axes.axvline(promised, color=_INK, linewidth=0.9, linestyle=":")
+    axes.axvline(promised, color=INK, linewidth=0.9, linestyle=":")
     axes.annotate(
         f"promised {format_duration(promised)}",
         (promised, 0.02),
@@ -223,7 +222,7 @@ def _mark(axes: Axes, promised: float) -> None:
         ha="right",
         va="bottom",
         fontsize=8,
-        color=_INK,
+        color=INK,
         bbox=dict(_PLATE),
     )
 
@@ -252,48 +251,3 @@ def _count(
     outcomes: Sequence[RequestOutcome], edges: NDArray[np.float64], *, belongs: Callable[[RequestOutcome], bool]
 ) -> NDArray[np.int64]:
     return np.histogram([outcome.arrival for outcome in outcomes if belongs(outcome)], edges)[0]
-
-
-def _looks() -> Iterator[tuple[str, object]]:
-    """Yield a colour and a line for each policy, by its place."""
-    return zip(cycle(_COLOURS), cycle(_LINES))
-
-
-def _figure(
-    source: str, *, size: tuple[float, float], num_rows: int = 1, num_columns: int = 1
-) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure in the house's look, and its panels."""
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    if source:
-        figure.supxlabel(_words(source), x=0.01, ha="left", fontsize=7, color=_FAINT)
-    grid = figure.subplots(num_rows, num_columns, squeeze=False, sharex=num_rows > 1, sharey=num_columns > 1)
-    panels = list(grid.flat)
-    for axes in panels:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(_FAINT)
-        axes.tick_params(colors=_INK, labelsize=8)
-        axes.grid(color=_GRID, linewidth=0.6)
-        axes.set_axisbelow(True)
-    return figure, panels
-
-
-def _words(text: str) -> str:
-    """Return text that matplotlib shows as it is: two dollar signs would make it a formula, which may not parse."""
-    return text.replace("$", r"\$")
-
-
-def _head(figure: Figure, axes: Axes, *, title: str) -> None:
-    """Put the title and, below it, the legend of `axes` on top of the figure, as many names a row as fit."""
-    handles, names = axes.get_legend_handles_labels()
-    legend = figure.legend(
-        handles,
-        names,
-        title=_words(title),
-        loc="outside upper left",
-        alignment="left",
-        ncols=max(int(figure.get_figwidth() / 1.6), 1),
-        frameon=False,
-        fontsize=9,
-        title_fontproperties={"weight": "bold", "size": 12},
-    )
-    legend.get_title().set_color(_INK)

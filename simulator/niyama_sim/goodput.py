@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 
-from niyama_core.latency import IterationShape
 from niyama_eval.errors import WorkloadError
 from niyama_eval.goodput import RULES, Point, measure_point
 from niyama_eval.goodput_search import Grid, Interval, Search, SearchError, search
 from niyama_eval.settings import WorkloadSettings
+from niyama_eval.suggestion import carried_qps
 from niyama_eval.workloads import WorkloadRequest, generate_seeded
 
 from niyama_sim.cluster import simulate
@@ -24,7 +24,6 @@ from niyama_sim.settings import SimulationSettings
 __all__ = ["Asked", "Goodput", "GoodputSettings", "estimate_qps", "find_goodput", "sample_requests", "simulate_point"]
 
 _SAMPLE_REQUESTS = 2_000
-_FULL_CHUNK = 2_048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,10 +215,8 @@ def estimate_qps(settings: GoodputSettings) -> float:
     requests = sample_requests(settings)
     mean_prompt = sum(request.num_prompt_tokens for request in requests) / len(requests)
     mean_output = sum(request.num_output_tokens for request in requests) / len(requests)
-    decodes = max(1, round(_FULL_CHUNK * mean_output / mean_prompt))
-    shape = IterationShape(_FULL_CHUNK, decodes, round(decodes * mean_prompt), prefill_context_tokens=_FULL_CHUNK)
-    seconds = cluster.profile.at_speed(cluster.speed).law.iteration_time(shape)
-    return _FULL_CHUNK / (mean_prompt * seconds)
+    law = cluster.profile.at_speed(cluster.speed).law
+    return carried_qps(mean_prompt, mean_output, law=law)
 
 
 @contextmanager
