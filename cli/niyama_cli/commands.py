@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "Show how replicas and classes fare.",
     "bench": "Send load to a cluster and measure what it keeps of its promises.",
     "sim": "Try policies without GPUs, and plan real iterations again.",
+    "capacity": "Find the fewest replicas that keep every promise, and what sharing saves.",
     "assess": "Say what traffic looks like, and which classes it suggests.",
     "validate": "Check manifests and tell everything that is wrong.",
     "demo": "Show a cluster keep promises where first-come-first-served breaks them.",

@@ -1,5 +1,6 @@
 """Kinds of options that several commands share: addresses, TLS, durations."""
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "completion_of",
     "router_target",
     "seconds",
+    "share",
 ]
 
 AddressOption = Annotated[
@@ -95,3 +97,21 @@ def _running_address() -> str | None:
     if cluster is None:
         return None
     return ",".join(cluster.routers) or cluster.router
+
+
+def share(text: str | float) -> float:
+    """Return the share of an option such as `1%` or `0.01`; a default, which is a number already, stays as it is.
+
+    Raises:
+        typer.BadParameter: the text is no share above 0 and below 1.
+    """
+    if isinstance(text, float):
+        return text
+    number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        value = float(number) / (100 if is_percent else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"{text!r} is no share above 0 and below 1: write for example 1% or 0.01")
+    return value

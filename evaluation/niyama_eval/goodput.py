@@ -4,10 +4,11 @@ A *point* is one run at one rate, in the three figures that the rules look at. R
 run answers for all of them. docs/goodput.md states the definitions, and why they are such.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from niyama_core.slo import Interactive
@@ -54,20 +55,34 @@ class Point:
         """Return the figures as JSON has them."""
         return asdict(self)
 
+    @classmethod
+    def mean(cls, points: Sequence["Point"]) -> "Point":
+        """Return the mean of one or more points, class by class; a class counts where it had requests."""
+        names = dict.fromkeys(name for point in points for name in point.violations)
+        return cls(
+            violations={name: fmean(p.violations[name] for p in points if name in p.violations) for name in names},
+            late_tokens=fmean(point.late_tokens for point in points),
+            backlog_growth=fmean(point.backlog_growth for point in points),
+        )
 
-Rule = Callable[[Point], tuple[str, ...]]
-"""Returns why a point fails, in words; nothing when it passes."""
+
+class Rule(Protocol):
+    """Says whether a point passes."""
+
+    def __call__(self, point: Point, *, max_violations: float = MAX_VIOLATIONS) -> tuple[str, ...]:
+        """Return why a point fails, in words; nothing when it passes."""
+        ...
 
 
-def _published(point: Point) -> tuple[str, ...]:
-    """At most 1 % violations in every class."""
-    late = (name for name, share in point.violations.items() if share > MAX_VIOLATIONS)
+def _published(point: Point, *, max_violations: float = MAX_VIOLATIONS) -> tuple[str, ...]:
+    """At most 1 % violations in every class, or whatever share is allowed."""
+    late = (name for name, share in point.violations.items() if share > max_violations)
     return tuple(f"{name} violates {point.violations[name]:.2%}" for name in late)
 
 
-def _strict(point: Point) -> tuple[str, ...]:
-    """At most 1 % violations in every class, at most 0.1 % late tokens, and no backlog that grows."""
-    reasons = [*_published(point)]
+def _strict(point: Point, *, max_violations: float = MAX_VIOLATIONS) -> tuple[str, ...]:
+    """Likewise, at most 0.1 % late tokens, and no backlog that grows."""
+    reasons = [*_published(point, max_violations=max_violations)]
     if point.late_tokens > MAX_LATE_TOKENS:
         reasons.append(f"{point.late_tokens:.2%} of interactive tokens are late")
     if point.backlog_growth > MAX_BACKLOG_GROWTH:

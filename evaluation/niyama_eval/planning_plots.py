@@ -1,6 +1,6 @@
 """Pictures for planning: what traffic looks like, and how violations fall as replicas are added."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -39,16 +39,22 @@ def traffic_plot(trace: Trace, facts: Assessment, *, source: str = "") -> Figure
     return figure
 
 
-def capacity_plot(curves: Mapping[str, Curve], *, limit: float, source: str = "") -> Figure:
-    """Return the violations of each class, a panel each, against the number of replicas, a curve a way to serve."""
-    names = list(dict.fromkeys(name for curve in curves.values() for _, shares in curve for name in shares))
+def capacity_plot(
+    curves: Mapping[str, Curve], *, limit: float, class_names: Iterable[str] = (), source: str = ""
+) -> Figure:
+    """Return the violations of each class, a panel each, against the number of replicas, a curve a way to serve.
+
+    `class_names` come first, in their order; classes that are not among them follow.
+    """
+    found = [name for curve in curves.values() for _, shares in curve for name in shares]
+    names = list(dict.fromkeys([*(name for name in class_names if name in found), *found]))
     figure, panels = blank_figure(source, size=(max(5.6, 3.6 * len(names) + 0.6), 4.2), num_columns=max(len(names), 1))
     for axes, name in zip(panels, names, strict=False):
         for (fleet, curve), (colour, line) in zip(curves.items(), looks(), strict=False):
             points = [(num, shares[name]) for num, shares in curve if name in shares]
             xs, ys = [num for num, _ in points], [share for _, share in points]
             axes.plot(xs, ys, color=colour, linestyle=line, marker="o", markersize=4, label=plain_words(fleet))
-        axes.axhline(limit, color=INK, linewidth=0.8, linestyle=":", label=f"promise: {limit:.2g}")
+        axes.axhline(limit, color=INK, linewidth=0.8, linestyle=":", label=f"promise: {100 * limit:.3g} %")
         # Linear up to the promise, so that none is shown too; logarithmic above it, where it may be all.
         axes.set_yscale("symlog", linthresh=limit)
         axes.set_ylim(-limit / 10, 1.2)

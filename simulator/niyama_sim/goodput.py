@@ -5,11 +5,9 @@ simulated, in a process of its own if there are several, and what it came to is 
 known already are not simulated again. Neither the number of processes nor what is known changes a result.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 
 from niyama_eval.errors import WorkloadError
 from niyama_eval.goodput import RULES, Point, measure_point
@@ -20,6 +18,7 @@ from niyama_eval.workloads import WorkloadRequest, generate_seeded
 
 from niyama_sim.cluster import simulate
 from niyama_sim.settings import SimulationSettings
+from niyama_sim.side_by_side import Submit, side_by_side
 
 __all__ = ["Asked", "Goodput", "GoodputSettings", "estimate_qps", "find_goodput", "sample_requests", "simulate_point"]
 
@@ -77,10 +76,6 @@ class Goodput:
         return Interval.of(list(self.by_seed.values()))
 
 
-_Submit = Callable[[GoodputSettings, Asked], "Future[Point]"]
-"""Begins the simulation of a point."""
-
-
 @dataclass(slots=True)
 class _Running:
     """A search that waits for a point."""
@@ -132,7 +127,7 @@ def find_goodput(
     known = known or {}
     start = settings.grid.step(estimate or estimate_qps(settings))
     searches = [_start(policy, seed, start=start, grid=settings.grid) for policy in policies for seed in settings.seeds]
-    with _submitting(jobs) as submit:
+    with side_by_side(jobs) as submit:
         waiting: dict[Future[Point], _Running] = {}
         for running in searches:
             _advance(running, settings, known=known, submit=submit, waiting=waiting)
@@ -155,14 +150,14 @@ def _advance(
     settings: GoodputSettings,
     *,
     known: Mapping[Asked, Point],
-    submit: _Submit,
+    submit: Submit,
     waiting: dict["Future[Point]", _Running],
 ) -> None:
     """Take a search as far as is known, and have the next point simulated."""
     while running.found is None:
         asked = running.asked(settings.grid)
         if asked not in known:
-            waiting[submit(settings, asked)] = running
+            waiting[submit(simulate_point, settings, asked)] = running
             return
         _tell(running, known[asked], rule=settings.rule)
 
@@ -217,24 +212,3 @@ def estimate_qps(settings: GoodputSettings) -> float:
     mean_output = sum(request.num_output_tokens for request in requests) / len(requests)
     law = cluster.profile.at_speed(cluster.speed).law
     return carried_qps(mean_prompt, mean_output, law=law)
-
-
-@contextmanager
-def _submitting(jobs: int) -> Iterator[_Submit]:
-    """Yield what runs simulations; when it is left by an error, what has not begun is not begun."""
-    if jobs == 1:
-        yield _simulate_here
-        return
-    # Processes that are forked while a progress bar's thread runs may hang.
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
-    try:
-        yield lambda settings, asked: pool.submit(simulate_point, settings, asked)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _simulate_here(settings: GoodputSettings, asked: Asked) -> "Future[Point]":
-    """Simulate a point at once, in this process."""
-    done: Future[Point] = Future()
-    done.set_result(simulate_point(settings, asked))
-    return done
