@@ -8,10 +8,12 @@ are never the same object, so that no policy plans with an oracle.
 from dataclasses import dataclass
 from typing import Protocol
 
+from niyama_core.hot_value import hot_value
+
 __all__ = ["IterationShape", "LatencyModel", "LinearPiece", "PhysicalLaw", "ScaledLatency", "TwoPieceLaw"]
 
 
-@dataclass(frozen=True, slots=True)
+@hot_value
 class IterationShape:
     """What an iteration computes, in the sums that its time depends on.
 

@@ -1,13 +1,12 @@
 """What the planner and an engine tell each other, once an iteration: a decision, and what came of it."""
 
-from dataclasses import dataclass
-
+from niyama_core.hot_value import hot_value
 from niyama_core.latency import IterationShape
 
 __all__ = ["Chunk", "ExecutedIteration", "IterationPlan"]
 
 
-@dataclass(frozen=True, slots=True)
+@hot_value
 class Chunk:
     """The part of a prompt that one iteration computes."""
 
@@ -15,7 +14,7 @@ class Chunk:
     num_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@hot_value
 class IterationPlan:
     """One iteration, decided.
 
@@ -50,7 +49,7 @@ class IterationPlan:
         return ExecutedIteration(self.decodes, self.chunks, seconds, budget_spent)
 
 
-@dataclass(frozen=True, slots=True)
+@hot_value
 class ExecutedIteration:
     """One iteration, done.
 

@@ -176,19 +176,16 @@ class IterationPlanner:
         What was computed for requests that have left since the plan is passed over, even if one with the same id has
         come since.
         """
-        emitted = []
-        for request_id in executed.decodes:
-            if (live := self._still_live(request_id)) is not None:
-                live.advance_decode(now)
-                emitted.append(request_id)
+        decoded = self._decodes.advance(executed.decodes)
+        begun = []
         for chunk in executed.chunks:
             live = self._still_live(chunk.request_id)
             if live is not None and self._backlog.advance(live, chunk.num_tokens, now=now):
                 self._decodes.add(live)
-                emitted.append(chunk.request_id)
+                begun.append(chunk.request_id)
         prefill_tokens = sum(chunk.num_tokens for chunk in executed.chunks)
         self.rates.observe(prefill_tokens, executed.seconds, budget_spent=executed.budget_spent)
-        return tuple(emitted)
+        return (*decoded, *begun) if begun else decoded
 
     def finish(self, request_id: str) -> None:
         """Let go of a request whose answer has ended by itself, and remember its length.
@@ -197,8 +194,8 @@ class IterationPlanner:
             KeyError: no such request is live.
         """
         live = self._live[request_id]
-        self._lengths.record(_history_of(live.request), live.emitted)
         self.abort(request_id)
+        self._lengths.record(_history_of(live.request), live.emitted)
 
     def abort(self, request_id: str) -> bool:
         """Let go of a request in whatever state; return whether it was live."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from niyama_core.demand import DemandCurve
+from niyama_core.hot_value import hot_value
 from niyama_core.request import LiveRequest
 from niyama_core.slo import OnOverload
 
 __all__ = ["HintedRelegation", "MissedRelegation", "NoRelegation", "Outlook", "Relegation"]
 
 
-@dataclass(frozen=True, slots=True)
+@hot_value
 class Outlook:
     """What a rule may look at.
 

@@ -123,10 +123,14 @@ class LiveRequest:
         self._emit(now)
         return True
 
-    def advance_decode(self, now: float) -> None:
-        """Count one decoded token that came at `now`."""
-        self.decoded += 1
-        self._emit(now)
+    def advance_decode(self, num_tokens: int = 1) -> None:
+        """Count decoded tokens, which leave the clock of an interactive request to run on as it was set."""
+        self.decoded += num_tokens
+        self.emitted += num_tokens
+        if self.tbt is not None:
+            # One after the other, so that rounding is the same however many are counted at once.
+            for _ in range(num_tokens):
+                self.next_due += self.tbt
 
     def take_ticket(self) -> None:
         """Make void every entry of a queue that has stood for it so far."""

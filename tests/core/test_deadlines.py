@@ -40,8 +40,7 @@ def test_an_interactive_request_owes_its_first_token_and_no_whole_answer() -> No
 def test_the_planner_and_the_token_clock_agree_on_every_token(arrival: float, wait: float, num_tokens: int) -> None:
     live = a_live_request(a_request(arrival=arrival))
     live.advance_prefill(1000, arrival + wait)
-    for _ in range(num_tokens - 1):
-        live.advance_decode(arrival + wait)
+    live.advance_decode(num_tokens - 1)
     clock = TokenClock.started(arrival, CHAT, first_token_at=arrival + wait)
     assert live.next_due == pytest.approx(clock.due(num_tokens))
 

@@ -85,7 +85,7 @@ def test_a_begun_prefill_that_gives_up_its_kv_waits_as_if_it_had_not_begun() -> 
 def test_a_request_without_its_kv_computes_prompt_and_answer_again() -> None:
     live = a_live_request(a_request(prompt=100))
     live.advance_prefill(100, now=1.0)
-    live.advance_decode(now=1.1)
+    live.advance_decode()
     live.lose_kv()
     assert (live.context_tokens, live.prefill_remaining, live.emitted) == (0, 102, 2)
     assert live.advance_prefill(102, now=2.0)
@@ -95,7 +95,7 @@ def test_a_request_without_its_kv_computes_prompt_and_answer_again() -> None:
 def test_a_request_without_its_kv_is_due_when_its_next_token_is() -> None:
     live = a_live_request(a_request(ttft=6.0, tbt=0.05))
     live.advance_prefill(1000, now=1.0)
-    live.advance_decode(now=1.1)
+    live.advance_decode()
     live.lose_kv()
     assert live.prefill_due == pytest.approx(6.1)
 
