@@ -30,15 +30,26 @@ from niyama_cli.sim_options import (
     MixOption,
     NoiseOption,
     NumRequestsOption,
-    PlacementOption,
     PoliciesOption,
     ProfileOption,
     QpsOption,
+    RateLimitOption,
     ReplicasOption,
     SeedOption,
+    SiloOption,
+    SpreadOption,
     WorkloadsOption,
 )
-from niyama_cli.sim_run import PolicyRun, draw_workload, engine_table, run_policies, simulated_cluster, workload_facts
+from niyama_cli.sim_run import (
+    PolicyRun,
+    draw_workload,
+    engine_table,
+    run_policies,
+    simulated_cluster,
+    usual_policy,
+    workload_facts,
+)
+from niyama_cli.sim_settings import changed
 
 __all__ = ["app"]
 
@@ -61,7 +72,9 @@ def run(
     qps: QpsOption = None,
     policy: PoliciesOption = None,
     replicas: ReplicasOption = 1,
-    placement: PlacementOption = "niyama",
+    placement: SpreadOption = None,
+    silo: SiloOption = None,
+    rate_limit: RateLimitOption = None,
     arrivals: ArrivalsOption = "poisson",
     mix: MixOption = None,
     classes: ClassesOption = None,
@@ -75,9 +88,10 @@ def run(
 ) -> None:
     """Draw the requests, run them under each policy, tell."""
     console = Console(stderr=True)
-    cluster = simulated_cluster(
-        classes=classes, placement=placement, profile=profile, replicas=replicas, noise=noise, seed=seed
+    whole = simulated_cluster(
+        classes=classes, placement="niyama", profile=profile, replicas=replicas, noise=noise, seed=seed
     )
+    cluster = changed(whole, {"silo": silo, "placement": placement, "rate-limit": rate_limit})
     with told_plainly(EvaluationError, SimulationError):
         settings = WorkloadSettings(
             workloads=tuple(workload),
@@ -91,7 +105,7 @@ def run(
         )
         requests = draw_workload(settings, cluster.classes, seed=seed)
         warn_of_impossible(requests, cluster.profile, console=console)
-        runs = run_policies(policy or ["niyama"], requests, cluster=cluster, console=console)
+        runs = run_policies(policy or [usual_policy(cluster)], requests, cluster=cluster, console=console)
     if as_json:
         print_json(_document(settings, cluster, runs=runs))
     else:
@@ -125,7 +139,9 @@ def replay(
 def _print(cluster: SimulationSettings, runs: Mapping[str, PolicyRun]) -> None:
     """Print the table of one policy, or those of several side by side, and below it what the replicas did."""
     console = Console(width=None if sys.stdout.isatty() else 120)
-    replicas = "1 replica" if cluster.num_replicas == 1 else f"{cluster.num_replicas} replicas, {cluster.placement}"
+    pools = f" in pools of {', '.join(str(pool.num_replicas) for pool in cluster.pools)}" if cluster.pools else ""
+    several = f"{cluster.num_replicas} replicas{pools}, {cluster.placement}"
+    replicas = "1 replica" if cluster.num_replicas == 1 else several
     if len(runs) == 1:
         ((policy, only),) = runs.items()
         console.print(run_table(only.figures, title=f"{policy}, simulated, {replicas} of {cluster.profile.name}"))

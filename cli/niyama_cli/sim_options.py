@@ -24,8 +24,11 @@ __all__ = [
     "PoliciesOption",
     "ProfileOption",
     "QpsOption",
+    "RateLimitOption",
     "ReplicasOption",
     "SeedOption",
+    "SiloOption",
+    "SpreadOption",
     "WorkloadsOption",
     "one_of",
 ]
@@ -112,6 +115,34 @@ PlacementOption = Annotated[
         callback=one_of(PLACEMENTS),
         autocompletion=completion_of(PLACEMENTS),
         help=f"How the router chooses a replica: {', '.join(PLACEMENTS)}.",
+    ),
+]
+SpreadOption = Annotated[
+    str | None,
+    typer.Option(
+        "--placement",
+        callback=one_of((*PLACEMENTS, "silo")),
+        autocompletion=completion_of((*PLACEMENTS, "silo")),
+        show_default="niyama; with --silo round-robin in each pool",
+        help=f"How the router chooses a replica: {', '.join(PLACEMENTS)}; or silo, with --silo.",
+    ),
+]
+SiloOption = Annotated[
+    str | None,
+    typer.Option(
+        "--silo",
+        metavar="7,3,3",
+        help="Divide the cluster: so many replicas for each class alone, in the order of the classes. Without --policy "
+        "as published: sarathi-fcfs, 256 tokens an iteration for interactive classes and 2,048 for batch classes.",
+    ),
+]
+RateLimitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rate-limit",
+        metavar="QPS",
+        help="Refuse what comes faster than so many requests per second to the whole cluster; 3.5:10 lets a burst of "
+        "10 pass, 3.5 one of a second's worth. Refused requests count as violations.",
     ),
 ]
 ReplicasOption = Annotated[int, typer.Option("--replicas", min=1, max=1024, help="How many replicas to simulate.")]

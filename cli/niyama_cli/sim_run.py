@@ -1,7 +1,7 @@
 """What simulations do between their options and their figures: the cluster, and one workload through every policy."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ __all__ = [
     "engine_table",
     "run_policies",
     "simulated_cluster",
+    "usual_policy",
     "workload_facts",
 ]
 
@@ -85,6 +86,11 @@ def simulated_cluster(
     )
 
 
+def usual_policy(cluster: SimulationSettings) -> str:
+    """Return the policy of who names none: ours, or that of the published silos."""
+    return "sarathi-fcfs" if cluster.pools else "niyama"
+
+
 def workload_facts(settings: WorkloadSettings, cluster: SimulationSettings) -> Mapping[str, object]:
     """Return what the figures of simulations depend on, but for rates and seeds, as JSON has it."""
     return {
@@ -97,6 +103,11 @@ def workload_facts(settings: WorkloadSettings, cluster: SimulationSettings) -> M
         "classes": list(cluster.classes.by_name),
         "replicas": cluster.num_replicas,
         "placement": cluster.placement,
+        "pools": [
+            {"classes": sorted(pool.classes), "replicas": pool.num_replicas, "scheduler": asdict(pool.scheduler)}
+            for pool in cluster.pools
+        ],
+        "rate_limit": None if cluster.rate_limit is None else asdict(cluster.rate_limit),
         "engine": "simulated",
         "profile": cluster.profile.name,
         "iteration_noise_sigma": cluster.noise,
@@ -129,7 +140,7 @@ def run_policies(
     with Progress(*columns, console=console, transient=True) as progress:
         for policy in dict.fromkeys(policies):
             task = progress.add_task(policy, total=len(workload))
-            settings = replace(cluster, scheduler=replace(cluster.scheduler, policy=policy))
+            settings = cluster.with_policy(policy)
             result = simulate(settings, workload, on_outcome=_step(progress, task))
             figures = summarise(result.outcomes, class_names=settings.classes.by_name)
             runs[policy] = PolicyRun(result.outcomes, figures, EngineFigures.of(result))

@@ -64,12 +64,14 @@ class Candidate:
         age: seconds since that report.
         pending_prefill_tokens: prompt tokens placed there since, which the report does not count.
         num_pending: requests placed there since.
+        serves: the classes that it takes, when the cluster is divided into pools; None for all.
     """
 
     load: ReplicaLoad
     age: float = 0.0
     pending_prefill_tokens: int = 0
     num_pending: int = 0
+    serves: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +107,20 @@ class Placement(Protocol):
 
 
 class RoundRobin:
-    """One replica after the other. Blind to load: a long prompt makes those that follow it wait."""
+    """One replica after the other, in each pool. Blind to load: a long prompt makes those that follow it wait."""
 
     def __init__(self, classes: QosClasses) -> None:
         """Start with the first replica."""
         self._classes = classes
-        self._turn = 0
+        self._turns: dict[frozenset[str] | None, int] = {}
 
     def choose(self, request: PlacementRequest, candidates: Sequence[Candidate]) -> Placed:
         """Return the candidate whose turn it is, in the order of names."""
         ordered = sorted(candidates, key=lambda candidate: candidate.load.replica)
-        self._turn += 1
-        return _estimate(request, ordered[(self._turn - 1) % len(ordered)], classes=self._classes)
+        pool = ordered[0].serves
+        turn = self._turns.get(pool, 0)
+        self._turns[pool] = turn + 1
+        return _estimate(request, ordered[turn % len(ordered)], classes=self._classes)
 
 
 class LeastLoaded:
@@ -193,8 +197,13 @@ def rescue(request: PlacementRequest, candidates: Sequence[Candidate], *, policy
 
 
 def _able(request: PlacementRequest, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return the candidates that take new requests and are not excluded."""
-    return [c for c in candidates if not c.load.draining and c.load.replica not in request.excluded]
+    """Return the candidates that take new requests of this class and are not excluded."""
+    wanted, excluded = request.promise.qos_class, request.excluded
+    return [
+        c
+        for c in candidates
+        if not c.load.draining and c.load.replica not in excluded and (c.serves is None or wanted in c.serves)
+    ]
 
 
 def _estimate(request: PlacementRequest, candidate: Candidate, *, classes: QosClasses) -> Placed:

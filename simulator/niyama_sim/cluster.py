@@ -13,6 +13,7 @@ from niyama_core.placement import PlacementRequest, Refusal, build_placement, pl
 from niyama_eval.outcomes import RequestOutcome
 from niyama_eval.workloads import WorkloadRequest
 
+from niyama_sim.door import SimulationError, TokenBucket, check_workload
 from niyama_sim.engine import EngineCounts, Iteration
 from niyama_sim.journey import Journey
 from niyama_sim.replica import SimulatedReplica
@@ -22,10 +23,6 @@ __all__ = ["Simulation", "SimulationError", "SimulationResult", "simulate"]
 
 PlanSink = Callable[[str, Iteration], None]
 OutcomeSink = Callable[[RequestOutcome], None]
-
-
-class SimulationError(ValueError):
-    """A workload cannot be run on this cluster; the message names the request at fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,8 @@ class Simulation:
         self._on_outcome = on_outcome
         self._placement = build_placement(settings.placement, settings.classes)
         self._lengths = OutputLengthHistory()
-        self._replicas = [SimulatedReplica(index, settings) for index in range(settings.num_replicas)]
+        self._bucket = None if settings.rate_limit is None else TokenBucket(settings.rate_limit)
+        self._replicas = [SimulatedReplica(i, settings, pool=pool) for i, pool in enumerate(settings.pool_of_each())]
         self._by_name = {replica.name: replica for replica in self._replicas}
         self._journeys: dict[str, Journey] = {}
         self._outcomes: dict[str, RequestOutcome] = {}
@@ -118,7 +116,7 @@ class Simulation:
         Raises:
             SimulationError: the workload is not one that this cluster can run.
         """
-        _check(workload, self._settings)
+        check_workload(workload, self._settings)
         for asked in workload:
             self._run_until(asked.arrival)
             self._arrive(asked)
@@ -135,10 +133,13 @@ class Simulation:
             self._end_iteration(replica)
 
     def _arrive(self, asked: WorkloadRequest) -> None:
-        """Place a request that arrives."""
+        """Place a request that arrives, if it is let in."""
         self._now = asked.arrival
-        candidates = [replica.candidate(self._now) for replica in self._replicas]
         journey = Journey(asked)
+        if self._bucket is not None and not self._bucket.lets_in(self._now):
+            self._end(journey.rejected())
+            return
+        candidates = [replica.candidate(self._now) for replica in self._replicas]
         placed = place(self._placement_request(journey), candidates, policy=self._placement)
         if isinstance(placed, Refusal):
             self._end(journey.rejected())
@@ -207,23 +208,3 @@ class Simulation:
             expected_output_tokens=self._lengths.expected(asked.app, self._settings.max_output_tokens),
             elapsed=self._now - asked.arrival,
         )
-
-
-def _check(workload: Sequence[WorkloadRequest], settings: SimulationSettings) -> None:
-    """Refuse a workload that would go wrong in the middle.
-
-    Raises:
-        SimulationError: it is out of order, names a request twice, or has a prompt that no replica can hold.
-    """
-    seen: set[str] = set()
-    before = 0.0
-    for asked in workload:
-        if not asked.arrival >= before:
-            raise SimulationError(f"request {asked.request_id!r} arrives before the one ahead of it: sort by arrival")
-        if asked.request_id in seen:
-            raise SimulationError(f"request {asked.request_id!r} is there twice: ids must be unique")
-        if settings.output_cap(asked.num_prompt_tokens) < 1:
-            tokens = f"{asked.num_prompt_tokens} prompt tokens"
-            raise SimulationError(f"request {asked.request_id!r} has {tokens}: more than a replica's context holds")
-        seen.add(asked.request_id)
-        before = asked.arrival

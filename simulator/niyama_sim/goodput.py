@@ -184,9 +184,7 @@ def simulate_point(settings: GoodputSettings, asked: Asked) -> Point:
         EvaluationError: the workload cannot be drawn.
         SimulationError: the cluster cannot run it.
     """
-    cluster = replace(
-        settings.cluster, seed=asked.seed, scheduler=replace(settings.cluster.scheduler, policy=asked.policy)
-    )
+    cluster = replace(settings.cluster.with_policy(asked.policy), seed=asked.seed)
     workload = replace(settings.workload, qps=asked.qps * cluster.num_replicas)
     requests = generate_seeded(workload, cluster.classes, seed=asked.seed)
     if not requests:

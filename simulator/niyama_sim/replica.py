@@ -8,7 +8,7 @@ from niyama_core.profiles import LatencyProfile
 
 from niyama_sim.engine import SimulatedEngine
 from niyama_sim.noise import lognormal_noise
-from niyama_sim.settings import SimulationSettings
+from niyama_sim.settings import Pool, SimulationSettings
 
 __all__ = ["SimulatedReplica", "build_planner"]
 
@@ -30,15 +30,18 @@ class SimulatedReplica:
     Args:
         index: which of the cluster's replicas it is; names it and seeds its noise.
         settings: of the cluster.
+        pool: to which it belongs; None when all classes share the replicas.
     """
 
-    def __init__(self, index: int, settings: SimulationSettings) -> None:
+    def __init__(self, index: int, settings: SimulationSettings, *, pool: Pool | None = None) -> None:
         """Start idle."""
         profile = settings.profile.at_speed(settings.speed)
-        planner = build_planner(settings.scheduler, settings.profile, speed=settings.speed)
+        scheduler = settings.scheduler if pool is None else pool.scheduler
+        planner = build_planner(scheduler, settings.profile, speed=settings.speed)
         noise = lognormal_noise(settings.noise, seed=settings.seed * 1_000_003 + index)
         self.name = f"replica-{index}"
         self.engine = SimulatedEngine(planner, profile.law, profile.kv_capacity_tokens, noise)
+        self._serves = None if pool is None else pool.classes
         self._report_seconds = settings.report_seconds
         self._reported_at = float("-inf")
         self._load = ReplicaLoad(self.name, self.name)
@@ -49,7 +52,8 @@ class SimulatedReplica:
         """Return the replica as the router sees it: its latest report, and what was placed there since."""
         if now - self._reported_at >= self._report_seconds:
             self._report(now)
-        return Candidate(self._load, now - self._reported_at, self._pending_prefill_tokens, self._num_pending)
+        age = now - self._reported_at
+        return Candidate(self._load, age, self._pending_prefill_tokens, self._num_pending, self._serves)
 
     def expect(self, num_prompt_tokens: int) -> None:
         """Count a request that has been placed here since the latest report."""

@@ -93,10 +93,31 @@ def test_a_trace_file_is_replayed_at_its_own_times(capsys: pytest.CaptureFixture
     assert 29 < document["engines"]["niyama"]["simulated_seconds"] < 31
 
 
+def test_silos_are_run_as_published_unless_another_policy_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    document = figures(capsys, "--silo", "2,1,1")
+    assert list(document["policies"]) == ["sarathi-fcfs"]
+    assert (document["replicas"], document["placement"]) == (4, "round-robin")
+    pools = [(pool["classes"], pool["replicas"], pool["scheduler"]["token_budget"]) for pool in document["pools"]]
+    assert pools == [(["chat"], 2, 256), (["summarise"], 1, 2048), (["nightly"], 1, 2048)]
+    document = figures(capsys, "--silo", "2,1,1", "--policy", "niyama", "--placement", "least-loaded")
+    assert (list(document["policies"]), document["placement"]) == (["niyama"], "least-loaded")
+
+
+def test_a_rate_limit_refuses_what_comes_faster(capsys: pytest.CaptureFixture[str]) -> None:
+    result = figures(capsys, "--rate-limit", "2:1")["policies"]["niyama"]
+    assert 20 <= result["num_rejected"] == 60 - result["num_completed"]
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
         (["--qps", "0"], "qps: 0.0 is not above 0"),
+        (["--placement", "silo"], "silo needs the replicas of each class"),
+        (["--silo", "7,3"], "2 numbers of replicas for 3 classes: chat, summarise, nightly"),
+        (["--silo", "many"], "'many' is no list of numbers"),
+        (["--silo", "7,3,3", "--replicas", "5"], "13 replicas, not 5: leave --replicas out"),
+        (["--rate-limit", "0"], "give a rate above 0"),
+        (["--rate-limit", "few"], "'few' is no rate"),
         (["--policy", "magic"], "'magic' is unknown: choose one of niyama"),
         (["--placement", "magic"], "'magic' is unknown: choose one of niyama"),
         (["--profile", "abacus"], "'abacus' is unknown: choose one of a100-llama3-8b"),

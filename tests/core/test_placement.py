@@ -54,6 +54,22 @@ def test_round_robin_takes_turns_in_the_order_of_names_whatever_the_load() -> No
     assert [each.replica for each in chosen if isinstance(each, Placed)] == ["a", "b", "c", "a"]
 
 
+def test_round_robin_takes_turns_in_each_pool_for_itself() -> None:
+    policy = build_placement("round-robin", CLASSES)
+    chats = [replace(a_candidate(name), serves=frozenset({"chat"})) for name in "ab"]
+    nights = [replace(a_candidate(name), serves=frozenset({"night"})) for name in "cd"]
+    requests = [a_placement_request(one) for one in (CHAT, NIGHT, NIGHT, CHAT, NIGHT)]
+    chosen = [place(request, [*chats, *nights], policy=policy) for request in requests]
+    assert [each.replica for each in chosen if isinstance(each, Placed)] == ["a", "c", "d", "b", "c"]
+
+
+def test_a_class_whose_pool_is_gone_goes_nowhere() -> None:
+    candidate = replace(a_candidate(), serves=frozenset({"night"}))
+    refusal = place(a_placement_request(CHAT), [candidate], policy=build_placement("niyama", CLASSES))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is RefusalReason.NO_REPLICA
+
+
 def test_least_loaded_counts_what_waits_and_what_was_placed_since() -> None:
     candidates = [a_candidate("a", chat=500), a_candidate("b", chat=100, pending=300), a_candidate("c", chat=450)]
     assert placed(a_placement_request(), *candidates, policy="least-loaded").replica == "b"

@@ -1,0 +1,83 @@
+"""Settings of a simulated cluster as text, alike for the options of a run and for what comparisons and sweeps vary.
+
+Each setting is a small function from a cluster and a text to the cluster so changed. A new one is one line in
+`SETTINGS`, and an option of `niyama sim run` if it deserves one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from niyama_core.placement import PLACEMENTS
+from niyama_sim.settings import RateLimit, SettingsError, SimulationSettings, silo_pools
+
+from niyama_cli.errors import CommandError
+
+__all__ = ["SETTINGS", "changed"]
+
+Change = Callable[[SimulationSettings, str], SimulationSettings]
+
+
+def changed(cluster: SimulationSettings, wanted: Mapping[str, str | None]) -> SimulationSettings:
+    """Return the cluster with other settings, by their names in `SETTINGS`; None leaves one as it is.
+
+    They are changed in the order of `SETTINGS`, whatever the order in which they are asked for.
+
+    Raises:
+        CommandError: a setting is unknown, or cannot have that value; the message names it.
+    """
+    unknown = set(wanted) - set(SETTINGS)
+    if unknown:
+        raise CommandError(f"{min(unknown)!r} is no setting: choose one of {', '.join(SETTINGS)}", exit_code=2)
+    for name, change in SETTINGS.items():
+        text = wanted.get(name)
+        if text is None:
+            continue
+        try:
+            cluster = change(cluster, text)
+        except SettingsError as error:
+            raise CommandError(str(error), exit_code=2) from error
+        except ValueError as error:
+            raise CommandError(f"{name}: {text!r} is not understood: {error}", exit_code=2) from error
+    return cluster
+
+
+def _silo(cluster: SimulationSettings, text: str) -> SimulationSettings:
+    """Divide the cluster into the published silos: a pool a class, so many replicas each, in turn within a pool."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise SettingsError(
+            f"silo: {text!r} is no list of numbers: write the replicas of each class, such as 7,3,3"
+        ) from None
+    if cluster.num_replicas not in (1, sum(numbers)):
+        raise SettingsError(
+            f"silo: {text} are {sum(numbers)} replicas, not {cluster.num_replicas}: leave --replicas out"
+        )
+    return replace(cluster, placement="round-robin").in_pools(silo_pools(cluster.classes, numbers))
+
+
+def _placement(cluster: SimulationSettings, text: str) -> SimulationSettings:
+    if text == "silo":
+        if not cluster.pools:
+            raise SettingsError("placement: silo needs the replicas of each class, such as --silo 7,3,3")
+        return cluster
+    if text not in PLACEMENTS:
+        raise SettingsError(f"placement: {text!r} is unknown: choose one of {', '.join(PLACEMENTS)} or silo")
+    return replace(cluster, placement=text)
+
+
+def _rate_limit(cluster: SimulationSettings, text: str) -> SimulationSettings:
+    """Limit the rate at the door: `3.5`, with a burst of a second's worth, or `3.5:10`."""
+    qps, _, burst = text.partition(":")
+    try:
+        rate = float(qps)
+        return replace(cluster, rate_limit=RateLimit(rate, float(burst) if burst else max(rate, 1.0)))
+    except SettingsError:
+        raise
+    except ValueError:
+        raise SettingsError(f"rate-limit: {text!r} is no rate: write requests per second, such as 3.5") from None
+
+
+SETTINGS: Mapping[str, Change] = MappingProxyType({"silo": _silo, "placement": _placement, "rate-limit": _rate_limit})
+"""The settings by name, in the order in which they are applied: pools first, then what holds within them."""
