@@ -64,8 +64,10 @@ def command(
     suggestions = suggest_classes(requests, facts, profile=replica)
     with told_plainly(OSError):
         if write is not None:
+            write.parent.mkdir(parents=True, exist_ok=True)
             write.write_text(class_manifest(facts.name, suggestions, profile=replica), encoding="utf-8")
         if plot is not None:
+            plot.parent.mkdir(parents=True, exist_ok=True)
             save_png(traffic_plot(requests, facts, source=_source(trace)), plot)
     if as_json:
         print_json(_document(facts, suggestions, profile=replica))
@@ -73,7 +75,7 @@ def command(
     _print(facts, suggestions, profile=replica)
     if write is not None:
         traffic = f"--workload {trace}" if trace in WORKLOADS else f"--trace {trace}"
-        rate = "" if facts.rates and trace not in WORKLOADS else " --qps RATE"
+        rate = "" if facts.rates else " --qps RATE"
         mix = f" --mix {mix_option(suggestions)}" if len(suggestions) > 1 else ""
         typer.echo(f"\nNext: niyama capacity {traffic}{rate} --classes {write}{mix} --profile {profile}")
 

@@ -4,6 +4,7 @@ How the fewest are searched for is the simulator's to say (docs/capacity.md); he
 every simulation, and what is compared. The figures are told by `capacity_report`.
 """
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -129,7 +130,7 @@ def capacity(
             most=most,
         )
         ours = Fleet(_OURS, replace(cluster.scheduler, policy=policy), placement)
-        prices = Prices(gpu_hour_cost, _gpus_per_replica(cluster.profile))
+        prices = Prices(_amount(gpu_hour_cost), _gpus_per_replica(cluster.profile))
         report = _report(settings, ours, baselines=baseline_placement if baselines else None, prices=prices, jobs=jobs)
     _tell(report, plot=plot, as_json=as_json, source=_source(trace, cluster.profile))
 
@@ -153,6 +154,7 @@ def _tell(report: Report, *, plot: Path | None, as_json: bool, source: str) -> N
         limit = report.settings.measure.max_violations
         figure = capacity_plot(curves(report), limit=limit, class_names=report.class_names, source=source)
         with told_plainly(OSError):
+            plot.parent.mkdir(parents=True, exist_ok=True)
             save_png(figure, plot)
     if as_json:
         print_json(document(report))
@@ -173,10 +175,10 @@ def _arrivals(trace: Sequence[str], text: str | None, *, has_rate: bool) -> Arri
 
 
 def _others(settings: CapacitySettings, present: set[str], *, placement: str) -> tuple[Fleet, ...]:
-    """Return FCFS on shared replicas, and a silo for every class that has requests."""
+    """Return FCFS on shared replicas, and a silo for every class that has requests, if there are several."""
     classes = settings.cluster.classes
     silos = [pool for pool in silo_pools(classes, placement=placement) if pool.qos_class in present]
-    return shared_fcfs(classes, placement=placement), *silos
+    return shared_fcfs(classes, placement=placement), *(silos if len(silos) > 1 else ())
 
 
 def _offers(found: Mapping[str, Requirement], *, policy: str) -> tuple[Offer, ...]:
@@ -213,6 +215,17 @@ def _teller(settings: CapacitySettings, progress: Progress) -> Callable[[Trial, 
         progress.update(task, description=f"{num_done} simulated; {run}")
 
     return tell
+
+
+def _amount(cost: float) -> float:
+    """Return a cost.
+
+    Raises:
+        CommandError: it is no number that a sum could be made of.
+    """
+    if not math.isfinite(cost):
+        raise CommandError(f"--gpu-hour-cost: {cost} is no amount: write for example 2.5", exit_code=2)
+    return cost
 
 
 def _gpus_per_replica(profile: LatencyProfile) -> int:

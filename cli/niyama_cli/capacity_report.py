@@ -1,12 +1,13 @@
 """What `niyama capacity` found, as a table with words, as curves, and as JSON."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from niyama_core.slo import Batch
 from niyama_core.units import format_duration
-from niyama_eval.goodput import RULES
+from niyama_eval.goodput import RULES, Point
 from niyama_eval.planning_plots import Curve
 from niyama_eval.requirement import Requirement, best_splits
 from niyama_eval.results import versions
@@ -27,6 +28,8 @@ HOURS_A_MONTH = 730
 
 # Fewer misses than this at the limit, and a share of them is mostly chance.
 _FEW_MISSES = 5
+# One standard deviation of the slope of the backlog by chance, in a run of so many requests (docs/goodput.md).
+_SLOPE_NOISE, _SLOPE_REQUESTS = 0.01, 39_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,15 +239,23 @@ def _limits(report: Report) -> Iterator[str]:
 
 def _notes(report: Report) -> Iterator[str]:
     """Yield what a planner must know to trust the numbers, or not to."""
+    if len(report.offers) > 1 and len({request.promise.qos_class for request in report.requests}) == 1:
+        yield "Only one class has requests: silos would be fcfs, shared."
     yield from _length_notes(report)
     ours = report.offers[0].pools[""]
     if ours.num_replicas is not None and report.settings.measure.rule != "strict":
-        most = report.settings.measure.max_violations
-        reasons = RULES["strict"](ours.mean(ours.num_replicas), max_violations=most)
+        reasons = _stricter(ours.mean(ours.num_replicas), num_requests=len(report.requests))
         if reasons:
             yield f"By --rule strict {ours.num_replicas} would not do: {'; '.join(reasons)}."
     if ours.num_replicas is not None:
         yield "No replica is kept in reserve: add what may fail, or be restarted, at a time."
+
+
+def _stricter(point: Point, *, num_requests: int) -> tuple[str, ...]:
+    """Return what the strict rule has against a point, growth of the backlog only where chance does not explain it."""
+    chance = 2 * _SLOPE_NOISE * math.sqrt(_SLOPE_REQUESTS / num_requests)
+    growth = point.backlog_growth if point.backlog_growth > chance else 0.0
+    return RULES["strict"](replace(point, violations={}, backlog_growth=growth))
 
 
 def _length_notes(report: Report) -> Iterator[str]:
@@ -260,7 +271,7 @@ def _length_notes(report: Report) -> Iterator[str]:
         )
     slos = [qos_class.slo for qos_class in report.settings.cluster.classes if qos_class.name in counts]
     ttlt = max((slo.ttlt for slo in slos if isinstance(slo, Batch)), default=0.0)
-    if seconds < 4 * ttlt:
+    if seconds < 4 * ttlt and report.settings.measure.rule != "strict":
         yield (
             f"Arrivals last {format_duration(seconds)}, and a class has {format_duration(ttlt)} of time: it can hide a "
             "backlog that grows. --rule strict looks at the backlog, or give a longer run."

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Grid", "Interval", "Search", "SearchError", "search"]
+__all__ = ["Grid", "Interval", "Search", "SearchError", "search", "student_t_95"]
 
 _FIRST_STRIDE = 4
 _FARTHEST = 64.0
@@ -103,7 +103,7 @@ class Interval:
         mean = statistics.fmean(values)
         if len(values) < 2:
             return cls(mean, None, None)
-        reach = _t95(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+        reach = student_t_95(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
         return cls(mean, max(mean - reach, 0.0), mean + reach)
 
     @property
@@ -112,8 +112,11 @@ class Interval:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
-def _t95(degrees: int) -> float:
-    """Return the quantile, never one too small: between two known ones it is that of fewer degrees."""
+def student_t_95(degrees: int) -> float:
+    """Return the two-sided 95 % quantile of Student's t.
+
+    It is never too small: between two known ones it is that of fewer degrees.
+    """
     if degrees <= len(_T_95):
         return _T_95[degrees - 1]
     return next((t for limit, t in _T_95_BEYOND if degrees < limit), _T_95_FAR)

@@ -68,6 +68,15 @@ def test_a_trace_is_replayed_at_its_own_times_and_what_it_cannot_tell_is_said(
         assert words in said
 
 
+def test_of_one_class_silos_are_fcfs_and_are_not_simulated(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    classes = tmp_path / "classes.yaml"
+    classes.write_text(MANIFEST % "3s")
+    assert run([*A_SHORT_SEARCH, "--classes", str(classes), "--mix", "1:0"]) == 0
+    said = capsys.readouterr().out
+    assert "fcfs, silos" not in said
+    assert "silos would be fcfs, shared" in said
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -77,6 +86,7 @@ def test_a_trace_is_replayed_at_its_own_times_and_what_it_cannot_tell_is_said(
         (["--violations", "half"], "'half' is no share"),
         (["--violations", "120%"], "'120%' is no share"),
         (["--gpu-hour-cost", "-1"], "--gpu-hour-cost"),
+        (["--gpu-hour-cost", "inf"], "--gpu-hour-cost: inf is no amount"),
         (["--most", "0"], "--most"),
         (["--trace", "nowhere.csv"], "'nowhere.csv' is neither a workload nor a file"),
         (["--rule", "lenient"], "choose one of published, strict"),

@@ -269,3 +269,41 @@ def test_a_search_that_cannot_be_is_refused_in_words(
     capsys: pytest.CaptureFixture[str], options: list[str], words: str
 ) -> None:
     assert words in complaint(capsys, *A_SHORT_SEARCH, *options)
+
+
+A_SHORT_TUNING = ["sim", "tune", "--workload", "azure-code-2024", "--qps", "5", "--num-requests", "60"]
+A_SHORT_TUNING += ["--policy", "sarathi-fcfs", "--seeds", "2", "--fresh-seeds", "2"]
+
+
+def test_tuning_tells_the_effect_of_every_value_and_the_section_of_what_is_better(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(A_SHORT_TUNING) == 0
+    table = capsys.readouterr().out
+    for word in ("tokenBudget", "1024", "as it is", "95 % interval", "loss"):
+        assert word in table
+    assert "Recommended: tokenBudget" in table or "within noise" in table or "beyond noise" in table
+
+
+def test_tuning_as_json_has_effects_with_their_intervals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*A_SHORT_TUNING, "--setting", "tokenBudget", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert {effect["setting"] for effect in said["effects"]} == {"tokenBudget"}
+    for effect in said["effects"]:
+        assert effect["difference"]["low"] <= effect["difference"]["mean"] <= effect["difference"]["high"]
+    assert set(said["seeds"]).isdisjoint(said["fresh_seeds"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--setting", "alpha"], "sarathi-fcfs does not use 'alpha': choose from tokenBudget"),
+        (["--qps", "0"], "qps: 0.0 is not above 0"),
+        (["--seeds", "1"], "--seeds"),
+        (["--policy", "magic"], "'magic' is unknown"),
+    ],
+)
+def test_a_tuning_that_cannot_be_is_refused_in_words(
+    capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    assert words in complaint(capsys, *A_SHORT_TUNING, *options)

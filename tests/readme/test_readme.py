@@ -18,12 +18,12 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MAKE_TARGETS = {"make demo", "make test", "make install", "make bench"}
 
 
-def blocks(language: str) -> list[str]:
-    return [text for found, text in BLOCK.findall(README) if found == language]
+def blocks(language: str, page: str = README) -> list[str]:
+    return [text for found, text in BLOCK.findall(page) if found == language]
 
 
-def commands() -> list[str]:
-    return [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+def commands(page: str = README) -> list[str]:
+    return [line for block in blocks("sh", page) for line in block.splitlines() if line.strip()]
 
 
 def run(command: list[str], environment: dict[str, str]) -> str:
@@ -62,6 +62,12 @@ def test_every_command_of_the_readme_runs_in_its_order(environment: dict[str, st
     assert "chat" in generated
     assert "kept" in generated
     assert "kept: True" in told["python"]
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page_on_capacity_runs_in_its_order(environment: dict[str, str]) -> None:
+    for command in commands((ROOT / "docs/capacity.md").read_text()):
+        run(["bash", "-ec", command], environment)
 
 
 def test_the_manifest_of_the_readme_is_valid(tmp_path: Path, environment: dict[str, str]) -> None:
