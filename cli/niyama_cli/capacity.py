@@ -29,7 +29,7 @@ from niyama_sim.capacity import (
     estimate_replicas,
     find_capacity,
     shared_fcfs,
-    silo_pools,
+    silo_fleets,
 )
 from niyama_sim.cluster import SimulationError
 from rich.console import Console
@@ -177,7 +177,7 @@ def _arrivals(trace: Sequence[str], text: str | None, *, has_rate: bool) -> Arri
 def _others(settings: CapacitySettings, present: set[str], *, placement: str) -> tuple[Fleet, ...]:
     """Return FCFS on shared replicas, and a silo for every class that has requests, if there are several."""
     classes = settings.cluster.classes
-    silos = [pool for pool in silo_pools(classes, placement=placement) if pool.qos_class in present]
+    silos = [pool for pool in silo_fleets(classes, placement=placement) if pool.qos_class in present]
     return shared_fcfs(classes, placement=placement), *(silos if len(silos) > 1 else ())
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 
 from niyama_core.policies import SchedulerSettings
-from niyama_core.slo import Interactive, QosClass, QosClasses
+from niyama_core.slo import QosClasses
 from niyama_eval.errors import WorkloadError
 from niyama_eval.goodput import Point, measure_point
 from niyama_eval.goodput_search import SearchError
@@ -20,7 +20,7 @@ from niyama_eval.suggestion import carried_qps
 from niyama_eval.workloads import WorkloadRequest, generate_seeded
 
 from niyama_sim.cluster import simulate
-from niyama_sim.settings import SimulationSettings
+from niyama_sim.settings import SimulationSettings, silo_pools
 from niyama_sim.side_by_side import Submit, side_by_side
 
 __all__ = [
@@ -31,12 +31,9 @@ __all__ = [
     "estimate_replicas",
     "find_capacity",
     "shared_fcfs",
-    "silo_pools",
+    "silo_fleets",
     "simulate_trial",
 ]
-
-# The published silos: small iterations where tokens are due one by one, large ones where only the end is.
-_INTERACTIVE_BUDGET, _BATCH_BUDGET = 256, 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +83,15 @@ class Trial:
 
 def shared_fcfs(classes: QosClasses, *, placement: str) -> Fleet:
     """Return the fleet that all classes share first come, first served, with the token budget of the tightest."""
-    return Fleet("fcfs, shared", _fcfs(min(map(_budget, classes))), placement)
+    tightest = min((fleet.scheduler for fleet in silo_fleets(classes, placement=placement)), key=_token_budget)
+    return Fleet("fcfs, shared", tightest, placement)
 
 
-def silo_pools(classes: QosClasses, *, placement: str) -> tuple[Fleet, ...]:
-    """Return a pool for each class, first come, first served, with the published token budgets."""
-    return tuple(Fleet(f"silo {c.name}", _fcfs(_budget(c)), placement, c.name) for c in classes)
+def silo_fleets(classes: QosClasses, *, placement: str) -> tuple[Fleet, ...]:
+    """Return a fleet for each class, first come, first served, with the published token budgets."""
+    pools = silo_pools(classes, [1] * len(classes.by_name))
+    names = ((next(iter(pool.classes)), pool.scheduler) for pool in pools)
+    return tuple(Fleet(f"silo {name}", scheduler, placement, name) for name, scheduler in names)
 
 
 def draw_requests(settings: CapacitySettings, *, seed: int) -> Sequence[WorkloadRequest]:
@@ -222,9 +222,5 @@ def _advance(
         running.tell(not is_hopeless and not settings.measure.failures(Point.mean(list(known.values()))))
 
 
-def _fcfs(token_budget: int) -> SchedulerSettings:
-    return SchedulerSettings("sarathi-fcfs", token_budget=token_budget)
-
-
-def _budget(qos_class: QosClass) -> int:
-    return _INTERACTIVE_BUDGET if isinstance(qos_class.slo, Interactive) else _BATCH_BUDGET
+def _token_budget(scheduler: SchedulerSettings) -> int:
+    return scheduler.token_budget

@@ -6,6 +6,7 @@ import pytest
 from niyama_core.policies import SchedulerSettings
 from niyama_core.slo import Batch, Interactive, QosClass, QosClasses, default_classes
 from niyama_eval.errors import EvaluationError
+from niyama_eval.goodput import measure_point
 from niyama_eval.requirement import Measure, Requirement
 from niyama_eval.settings import WorkloadSettings
 from niyama_sim.capacity import (
@@ -16,10 +17,11 @@ from niyama_sim.capacity import (
     estimate_replicas,
     find_capacity,
     shared_fcfs,
-    silo_pools,
+    silo_fleets,
     simulate_trial,
 )
-from niyama_sim.settings import SimulationSettings
+from niyama_sim.cluster import simulate
+from niyama_sim.settings import SimulationSettings, silo_pools
 
 OURS = Fleet("ours", SchedulerSettings("qoserve"), "niyama")
 SETTINGS = CapacitySettings(
@@ -33,7 +35,7 @@ SETTINGS = CapacitySettings(
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Requirement]:
-    fleets = OURS, *silo_pools(SETTINGS.cluster.classes, placement="round-robin")
+    fleets = OURS, *silo_fleets(SETTINGS.cluster.classes, placement="round-robin")
     return dict(find_capacity(SETTINGS, fleets, start=4))
 
 
@@ -66,11 +68,21 @@ def test_a_fleet_that_no_number_of_replicas_lets_keep_its_promise_has_none() -> 
 
 def test_baselines_have_the_published_token_budgets() -> None:
     classes = default_classes()
-    budgets = {pool.qos_class: pool.scheduler.token_budget for pool in silo_pools(classes, placement="round-robin")}
+    budgets = {pool.qos_class: pool.scheduler.token_budget for pool in silo_fleets(classes, placement="round-robin")}
     assert budgets == {"chat": 256, "summarise": 2048, "nightly": 2048}
     assert shared_fcfs(classes, placement="round-robin").scheduler.token_budget == 256
     jobs = QosClasses({"job": QosClass("job", Batch(60.0))}, "job")
     assert shared_fcfs(jobs, placement="round-robin").scheduler.token_budget == 2048
+
+
+def test_silos_searched_apart_come_to_what_one_cluster_of_silos_comes_to() -> None:
+    classes = SETTINGS.cluster.classes
+    quiet = replace(SETTINGS, cluster=replace(SETTINGS.cluster, noise=0.0))
+    together = replace(quiet.cluster, placement="round-robin").in_pools(silo_pools(classes, [3, 1, 2]))
+    whole = measure_point(simulate(together, draw_requests(quiet, seed=1)).outcomes)
+    for fleet, num in zip(silo_fleets(classes, placement="round-robin"), (3, 1, 2), strict=True):
+        for name, share in simulate_trial(quiet, Trial(fleet, num, 1)).violations.items():
+            assert share == whole.violations[name]
 
 
 def test_the_estimate_grows_with_the_rate() -> None:
