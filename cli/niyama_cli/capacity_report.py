@@ -253,9 +253,13 @@ def _notes(report: Report) -> Iterator[str]:
 
 def _stricter(point: Point, *, num_requests: int) -> tuple[str, ...]:
     """Return what the strict rule has against a point, growth of the backlog only where chance does not explain it."""
-    chance = 2 * _SLOPE_NOISE * math.sqrt(_SLOPE_REQUESTS / num_requests)
-    growth = point.backlog_growth if point.backlog_growth > chance else 0.0
+    growth = point.backlog_growth if point.backlog_growth > 2 * _slope_noise(num_requests) else 0.0
     return RULES["strict"](replace(point, violations={}, backlog_growth=growth))
+
+
+def _slope_noise(num_requests: int) -> float:
+    """Return one standard deviation of the growth of the backlog by chance, in a run of so many requests."""
+    return _SLOPE_NOISE * math.sqrt(_SLOPE_REQUESTS / num_requests)
 
 
 def _length_notes(report: Report) -> Iterator[str]:
@@ -269,9 +273,17 @@ def _length_notes(report: Report) -> Iterator[str]:
             f"Few requests of {', '.join(few)}: the share that may be late is fewer than {_FEW_MISSES} of them, so "
             "chance decides. Take a longer trace, or more seeds."
         )
+    if report.settings.measure.rule == "strict":
+        noise = _slope_noise(len(report.requests))
+        if noise > 2 * _SLOPE_NOISE:
+            yield (
+                f"In a run of {len(report.requests):,} requests the backlog grows or shrinks by about {noise:.0%} of "
+                "the work by chance: take a longer one, or more seeds, before trusting the strict rule."
+            )
+        return
     slos = [qos_class.slo for qos_class in report.settings.cluster.classes if qos_class.name in counts]
     ttlt = max((slo.ttlt for slo in slos if isinstance(slo, Batch)), default=0.0)
-    if seconds < 4 * ttlt and report.settings.measure.rule != "strict":
+    if seconds < 4 * ttlt:
         yield (
             f"Arrivals last {format_duration(seconds)}, and a class has {format_duration(ttlt)} of time: it can hide a "
             "backlog that grows. --rule strict looks at the backlog, or give a longer run."

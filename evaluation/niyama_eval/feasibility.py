@@ -14,7 +14,7 @@ from niyama_core.units import format_duration
 
 from niyama_eval.workloads import WorkloadRequest
 
-__all__ = ["Doubt", "doubts", "least_answer_seconds", "least_first_token_seconds", "least_gap_seconds"]
+__all__ = ["Doubt", "cut_share", "doubts", "least_answer_seconds", "least_first_token_seconds", "least_gap_seconds"]
 
 # As many requests of a class tell what the class is like; judging each of a million would take longer than a run.
 _SAMPLE = 1000
@@ -64,6 +64,12 @@ def doubts(requests: Iterable[WorkloadRequest], law: LatencyModel, *, tolerated:
         for promise, seconds in _times(slo)
     )
     return tuple(doubt for doubt in found if doubt.share > tolerated)
+
+
+def cut_share(requests: Sequence[WorkloadRequest], context_tokens: int) -> float:
+    """Return the share of requests that fill the context to the last token: those that were cut to fit into it."""
+    num_cut = sum(one.num_prompt_tokens + one.num_output_tokens >= context_tokens for one in requests)
+    return num_cut / max(len(requests), 1)
 
 
 def least_first_token_seconds(num_prompt_tokens: int, *, law: LatencyModel) -> float:

@@ -173,7 +173,8 @@ def load_source(name: str) -> Source:
     """
     if name in WORKLOADS:
         return FigureSource(load_figures(name))
-    if not Path(name).exists():
+    # An empty name would be the folder that one is in.
+    if not name.strip() or not Path(name).exists():
         known = ", ".join(WORKLOADS)
         raise WorkloadError(
             "workload", f"{name!r} is neither a workload nor a file", fix=f"choose {known}, or name a trace file"

@@ -68,6 +68,12 @@ def test_a_trace_is_replayed_at_its_own_times_and_what_it_cannot_tell_is_said(
         assert words in said
 
 
+def test_a_run_too_short_for_the_strict_rule_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    run([*A_SHORT_SEARCH, "--no-baselines", "--rule", "strict", "--most", "8"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the backlog grows or shrinks by about 14% of the work by chance" in said
+
+
 def test_of_one_class_silos_are_fcfs_and_are_not_simulated(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     classes = tmp_path / "classes.yaml"
     classes.write_text(MANIFEST % "3s")

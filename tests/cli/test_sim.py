@@ -122,6 +122,7 @@ def test_a_rate_limit_refuses_what_comes_faster(capsys: pytest.CaptureFixture[st
         (["--placement", "magic"], "'magic' is unknown: choose one of niyama"),
         (["--profile", "abacus"], "'abacus' is unknown: choose one of a100-llama3-8b"),
         (["--workload", "nowhere.csv"], "'nowhere.csv' is neither a workload nor a file"),
+        (["--workload", ""], "'' is neither a workload nor a file"),
         (["--mix", "1:1"], "2 weights for 3 classes"),
         (["--arrivals", "sometimes"], "'sometimes' names no arrivals"),
         (["--classes", "nowhere.yaml"], "cannot read nowhere.yaml"),
@@ -149,6 +150,13 @@ def test_a_promise_that_no_replica_can_keep_is_told_beside_the_figures(
     manifest.write_text(HURRIED)
     assert run([*A_SHORT_RUN, "-f", str(manifest), "--json"]) == 0
     assert "class person: ttft 5ms cannot be kept: every request" in capsys.readouterr().err
+
+
+def test_requests_that_were_cut_to_the_context_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    trace = tmp_path / "long.csv"
+    trace.write_text("num_prefill_tokens,num_decode_tokens\n100000,5\n100,5\n")
+    assert run(["sim", "run", "--workload", str(trace), "--qps", "1", "--num-requests", "4", "--json"]) == 0
+    assert "50 % of the requests do not fit into the 16,384 tokens" in capsys.readouterr().err
 
 
 def test_the_goodput_of_a_promise_that_cannot_be_kept_is_not_searched_for(

@@ -2,7 +2,7 @@
 
 import pytest
 from niyama_core.slo import Batch, Interactive, Promise, Slo
-from niyama_eval.feasibility import Doubt, doubts
+from niyama_eval.feasibility import Doubt, cut_share, doubts
 from niyama_eval.workloads import WorkloadRequest
 
 from tests.builders import SteadyLaw
@@ -54,3 +54,9 @@ def test_a_doubt_says_class_promise_and_what_to_promise_instead() -> None:
     said = str(doubt)
     for word in ("class person", "ttft 5ms", "every request", "promise at least 110ms"):
         assert word in said
+
+
+def test_requests_that_fill_the_context_are_those_that_were_cut() -> None:
+    requests = [asked(Batch(ttlt=1.0), prompt=90, output=10), asked(Batch(ttlt=1.0), prompt=80, output=10)]
+    assert cut_share(requests, 100) == 0.5
+    assert cut_share([], 100) == 0
