@@ -26,6 +26,7 @@ from niyama_cli.sim_options import (
     ArrivalsOption,
     ClassesOption,
     DurationOption,
+    LoadAgeOption,
     LowImportanceOption,
     MixOption,
     NoiseOption,
@@ -35,6 +36,7 @@ from niyama_cli.sim_options import (
     QpsOption,
     RateLimitOption,
     ReplicasOption,
+    RoutersOption,
     SeedOption,
     SiloOption,
     SpreadOption,
@@ -77,6 +79,8 @@ def run(
     placement: SpreadOption = None,
     silo: SiloOption = None,
     rate_limit: RateLimitOption = None,
+    routers: RoutersOption = None,
+    load_age: LoadAgeOption = None,
     arrivals: ArrivalsOption = "poisson",
     mix: MixOption = None,
     classes: ClassesOption = None,
@@ -93,7 +97,8 @@ def run(
     whole = simulated_cluster(
         classes=classes, placement="niyama", profile=profile, replicas=replicas, noise=noise, seed=seed
     )
-    cluster = changed(whole, {"silo": silo, "placement": placement, "rate-limit": rate_limit})
+    wanted = {"silo": silo, "placement": placement, "rate-limit": rate_limit, "routers": routers, "load-age": load_age}
+    cluster = changed(whole, wanted)
     with told_plainly(EvaluationError, SimulationError):
         settings = WorkloadSettings(
             workloads=tuple(workload),

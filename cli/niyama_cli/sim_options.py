@@ -16,6 +16,7 @@ __all__ = [
     "ArrivalsOption",
     "ClassesOption",
     "DurationOption",
+    "LoadAgeOption",
     "LowImportanceOption",
     "MixOption",
     "NoiseOption",
@@ -26,6 +27,7 @@ __all__ = [
     "QpsOption",
     "RateLimitOption",
     "ReplicasOption",
+    "RoutersOption",
     "SeedOption",
     "SiloOption",
     "SpreadOption",
@@ -143,6 +145,25 @@ RateLimitOption = Annotated[
         metavar="QPS",
         help="Refuse what comes faster than so many requests per second to the whole cluster; 3.5:10 lets a burst of "
         "10 pass, 3.5 one of a second's worth. Refused requests count as violations.",
+    ),
+]
+RoutersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--routers",
+        metavar="N",
+        show_default="1",
+        help="How many routers place, each knowing what it has placed itself, and of the others only what replicas "
+        "report. Requests come to any of them.",
+    ),
+]
+LoadAgeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--load-age",
+        metavar="DURATION",
+        show_default="100ms",
+        help="How old the loads may be by which routers place; they are at least half as old. With 0 routers know all.",
     ),
 ]
 ReplicasOption = Annotated[int, typer.Option("--replicas", min=1, max=1024, help="How many replicas to simulate.")]

@@ -108,6 +108,8 @@ def workload_facts(settings: WorkloadSettings, cluster: SimulationSettings) -> M
             for pool in cluster.pools
         ],
         "rate_limit": None if cluster.rate_limit is None else asdict(cluster.rate_limit),
+        "routers": cluster.num_routers,
+        "load_age_s": cluster.load_age,
         "engine": "simulated",
         "profile": cluster.profile.name,
         "iteration_noise_sigma": cluster.noise,

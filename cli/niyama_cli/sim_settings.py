@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from niyama_core.placement import PLACEMENTS
+from niyama_core.units import parse_duration
 from niyama_sim.settings import RateLimit, SettingsError, SimulationSettings, silo_pools
 
 from niyama_cli.errors import CommandError
@@ -79,5 +80,22 @@ def _rate_limit(cluster: SimulationSettings, text: str) -> SimulationSettings:
         raise SettingsError(f"rate-limit: {text!r} is no rate: write requests per second, such as 3.5") from None
 
 
-SETTINGS: Mapping[str, Change] = MappingProxyType({"silo": _silo, "placement": _placement, "rate-limit": _rate_limit})
+def _routers(cluster: SimulationSettings, text: str) -> SimulationSettings:
+    return replace(cluster, num_routers=int(text))
+
+
+def _load_age(cluster: SimulationSettings, text: str) -> SimulationSettings:
+    """Let loads be so old; `0` or `0s` lets every router know everything."""
+    return replace(cluster, load_age=0.0 if text == "0" else parse_duration(text))
+
+
+SETTINGS: Mapping[str, Change] = MappingProxyType(
+    {
+        "silo": _silo,
+        "placement": _placement,
+        "rate-limit": _rate_limit,
+        "routers": _routers,
+        "load-age": _load_age,
+    }
+)
 """The settings by name, in the order in which they are applied: pools first, then what holds within them."""

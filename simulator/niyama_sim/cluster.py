@@ -8,15 +8,16 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from niyama_core.output_length import OutputLengthHistory
-from niyama_core.placement import PlacementRequest, Refusal, build_placement, place, rescue
+from niyama_core.placement import PlacementRequest, Refusal, place, rescue
 from niyama_eval.outcomes import RequestOutcome
 from niyama_eval.workloads import WorkloadRequest
 
-from niyama_sim.door import SimulationError, TokenBucket, check_workload
+from niyama_sim.door import SimulationError, TokenBucket, check_workload, router_of
 from niyama_sim.engine import EngineCounts, Iteration
 from niyama_sim.journey import Journey
+from niyama_sim.load_board import LoadBoard
 from niyama_sim.replica import SimulatedReplica
+from niyama_sim.router import SimulatedRouter
 from niyama_sim.settings import SimulationSettings
 
 __all__ = ["Simulation", "SimulationError", "SimulationResult", "simulate"]
@@ -99,10 +100,12 @@ class Simulation:
         self._settings = settings
         self._on_plan = on_plan
         self._on_outcome = on_outcome
-        self._placement = build_placement(settings.placement, settings.classes)
-        self._lengths = OutputLengthHistory()
         self._bucket = None if settings.rate_limit is None else TokenBucket(settings.rate_limit)
         self._replicas = [SimulatedReplica(i, settings, pool=pool) for i, pool in enumerate(settings.pool_of_each())]
+        self._board = LoadBoard(self._replicas, settings.load_age)
+        self._routers = [
+            SimulatedRouter(settings, self._replicas, board=self._board) for _ in range(settings.num_routers)
+        ]
         self._by_name = {replica.name: replica for replica in self._replicas}
         self._journeys: dict[str, Journey] = {}
         self._outcomes: dict[str, RequestOutcome] = {}
@@ -118,6 +121,9 @@ class Simulation:
         """
         check_workload(workload, self._settings)
         for asked in workload:
+            for beat in self._board.due_before(asked.arrival):
+                self._run_until(beat)
+                self._board.report(beat)
             self._run_until(asked.arrival)
             self._arrive(asked)
         self._run_until(float("inf"))
@@ -135,12 +141,13 @@ class Simulation:
     def _arrive(self, asked: WorkloadRequest) -> None:
         """Place a request that arrives, if it is let in."""
         self._now = asked.arrival
-        journey = Journey(asked)
+        journey = Journey(asked, router_of(asked.request_id, self._settings))
         if self._bucket is not None and not self._bucket.lets_in(self._now):
             self._end(journey.rejected())
             return
-        candidates = [replica.candidate(self._now) for replica in self._replicas]
-        placed = place(self._placement_request(journey), candidates, policy=self._placement)
+        router = self._routers[journey.router]
+        request = self._placement_request(journey)
+        placed = place(request, router.candidates(self._now), policy=router.placement)
         if isinstance(placed, Refusal):
             self._end(journey.rejected())
             return
@@ -150,13 +157,15 @@ class Simulation:
     def _send(self, journey: Journey, replica: SimulatedReplica) -> None:
         journey.arrive(replica.name)
         asked = journey.asked
-        replica.expect(asked.num_prompt_tokens)
+        self._routers[journey.router].expect(replica.name, asked.num_prompt_tokens, now=self._now)
         cap = self._settings.output_cap(asked.num_prompt_tokens)
         replica.engine.admit(journey.request(cap), asked.num_output_tokens)
+        replica.has_changed = True
         if replica.engine.running is None:
             self._begin_iteration(replica)
 
     def _begin_iteration(self, replica: SimulatedReplica) -> None:
+        replica.has_changed = True
         iteration = replica.engine.begin(self._now)
         if iteration is None:
             return
@@ -180,7 +189,7 @@ class Simulation:
     def _finish(self, request_id: str) -> None:
         journey = self._journeys.pop(request_id)
         journey.is_done = True
-        self._lengths.record(journey.asked.app, len(journey.emitted))
+        self._routers[journey.router].lengths.record(journey.asked.app, len(journey.emitted))
         self._end(journey.outcome())
 
     def _end(self, outcome: RequestOutcome) -> None:
@@ -193,11 +202,13 @@ class Simulation:
         journey.relegate()
         if journey.emitted or len(journey.visited) > self._settings.max_moves:
             return
-        others = [other.candidate(self._now) for other in self._replicas if other.name not in journey.visited]
-        placed = rescue(self._placement_request(journey), others, policy=self._placement)
+        router = self._routers[journey.router]
+        others = [one for one in router.candidates(self._now) if one.load.replica not in journey.visited]
+        placed = rescue(self._placement_request(journey), others, policy=router.placement)
         if placed is not None:
             journey.restore()
             replica.engine.abort(journey.asked.request_id)
+            replica.has_changed = True
             self._send(journey, self._by_name[placed.replica])
 
     def _placement_request(self, journey: Journey) -> PlacementRequest:
@@ -205,6 +216,8 @@ class Simulation:
         return PlacementRequest(
             promise=asked.promise,
             num_prompt_tokens=asked.num_prompt_tokens,
-            expected_output_tokens=self._lengths.expected(asked.app, self._settings.max_output_tokens),
+            expected_output_tokens=self._routers[journey.router].lengths.expected(
+                asked.app, self._settings.max_output_tokens
+            ),
             elapsed=self._now - asked.arrival,
         )

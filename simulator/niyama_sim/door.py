@@ -1,5 +1,6 @@
-"""The cluster's door: which workloads may come at all, and which requests are turned away before they are placed."""
+"""The cluster's door: which workloads may come, which requests are turned away, and to which router the others come."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -7,7 +8,7 @@ from niyama_eval.workloads import WorkloadRequest
 
 from niyama_sim.settings import RateLimit, SimulationSettings
 
-__all__ = ["SimulationError", "TokenBucket", "check_workload"]
+__all__ = ["SimulationError", "TokenBucket", "check_workload", "router_of"]
 
 
 class SimulationError(ValueError):
@@ -43,6 +44,13 @@ class TokenBucket:
             return False
         self.level -= 1.0
         return True
+
+
+def router_of(request_id: str, settings: SimulationSettings) -> int:
+    """Return to which router a request comes: any of them, by the seed, and by nothing that happens in the run."""
+    if settings.num_routers == 1:
+        return 0
+    return zlib.crc32(f"{settings.seed} {request_id}".encode()) % settings.num_routers
 
 
 def check_workload(workload: Sequence[WorkloadRequest], settings: SimulationSettings) -> None:

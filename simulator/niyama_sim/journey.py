@@ -16,6 +16,7 @@ class Journey:
 
     Attributes:
         asked: the request of the workload.
+        router: which router it came to.
         replica: where it is.
         emitted: seconds since arrival of each token.
         relegation: whether and when it was relegated.
@@ -24,6 +25,7 @@ class Journey:
     """
 
     asked: WorkloadRequest
+    router: int = 0
     replica: str = ""
     emitted: "array[float]" = field(default_factory=lambda: array("d"))
     relegation: Relegation = Relegation.NONE

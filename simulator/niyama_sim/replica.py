@@ -1,7 +1,6 @@
 """One simulated replica: an engine, the requests on it, and the load that it reports."""
 
 from niyama_core.load import ReplicaLoad
-from niyama_core.placement import Candidate
 from niyama_core.planner import IterationPlanner
 from niyama_core.policies import SchedulerSettings, build_policy
 from niyama_core.profiles import LatencyProfile
@@ -25,7 +24,7 @@ def build_planner(scheduler: SchedulerSettings, profile: LatencyProfile, *, spee
 
 
 class SimulatedReplica:
-    """A replica as the simulated router knows it: by name, and by a load that may be old.
+    """A replica as the simulated routers know it: by name, by the classes that it serves, and by its load.
 
     Args:
         index: which of the cluster's replicas it is; names it and seeds its noise.
@@ -40,29 +39,22 @@ class SimulatedReplica:
         planner = build_planner(scheduler, settings.profile, speed=settings.speed)
         noise = lognormal_noise(settings.noise, seed=settings.seed * 1_000_003 + index)
         self.name = f"replica-{index}"
+        self.serves = None if pool is None else pool.classes
         self.engine = SimulatedEngine(planner, profile.law, profile.kv_capacity_tokens, noise)
-        self._serves = None if pool is None else pool.classes
-        self._report_seconds = settings.report_seconds
-        self._reported_at = float("-inf")
+        self.has_changed = True
+        """Whether anything was admitted, run or let go since its load was last looked at."""
         self._load = ReplicaLoad(self.name, self.name)
-        self._pending_prefill_tokens = 0
-        self._num_pending = 0
 
-    def candidate(self, now: float) -> Candidate:
-        """Return the replica as the router sees it: its latest report, and what was placed there since."""
-        if now - self._reported_at >= self._report_seconds:
-            self._report(now)
-        age = now - self._reported_at
-        return Candidate(self._load, age, self._pending_prefill_tokens, self._num_pending, self._serves)
+    def load(self, now: float) -> ReplicaLoad:
+        """Return its load; that of the last time as long as nothing has changed."""
+        if self.has_changed:
+            self._load = self._measured(now)
+            self.has_changed = False
+        return self._load
 
-    def expect(self, num_prompt_tokens: int) -> None:
-        """Count a request that has been placed here since the latest report."""
-        self._pending_prefill_tokens += num_prompt_tokens
-        self._num_pending += 1
-
-    def _report(self, now: float) -> None:
+    def _measured(self, now: float) -> ReplicaLoad:
         planner = self.engine.planner
-        self._load = ReplicaLoad(
+        return ReplicaLoad(
             replica=self.name,
             address=self.name,
             sequence=self._load.sequence + 1,
@@ -73,5 +65,3 @@ class SimulatedReplica:
             kv_used_tokens=self.engine.kv_used_tokens,
             kv_free_tokens=self.engine.kv_capacity_tokens - self.engine.kv_used_tokens,
         )
-        self._reported_at = now
-        self._pending_prefill_tokens = self._num_pending = 0

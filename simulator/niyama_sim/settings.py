@@ -68,11 +68,13 @@ class SimulationSettings:
         num_replicas: how many, those of all pools together.
         pools: how the replicas are divided, in order; empty when all classes share all of them, under `scheduler`.
         rate_limit: what is let in at the door; None lets everybody in.
+        num_routers: how many; requests are spread over them at random, by the seed.
+        load_age: how many seconds old the loads may be by which a router places; they are at least half as old. With 0
+            every router knows everything.
         noise: standard deviation of the logarithm of the factor on iteration times.
-        report_seconds: how old a replica's load may be when the router reads it.
         max_moves: how often a request may go to another replica.
         max_output_tokens: the cap on answers, which is what the planner is told; longer ones end there.
-        seed: of the noise.
+        seed: of the noise, and of who goes to which router.
 
     Raises:
         SettingsError: the pools do not fit the replicas or the classes.
@@ -86,14 +88,19 @@ class SimulationSettings:
     num_replicas: int = 1
     pools: tuple[Pool, ...] = ()
     rate_limit: RateLimit | None = None
+    num_routers: int = 1
+    load_age: float = 0.1
     noise: float = 0.05
-    report_seconds: float = 0.1
     max_moves: int = 2
     max_output_tokens: int = 4096
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse pools that do not fit."""
+        """Refuse what does not fit."""
+        if self.num_routers < 1:
+            raise SettingsError(f"routers: {self.num_routers} place nothing: give 1 or more")
+        if not 0 <= self.load_age < float("inf"):
+            raise SettingsError(f"load_age: {self.load_age} is no age: give 0 s or more")
         if not self.pools:
             return
         num_replicas = sum(pool.num_replicas for pool in self.pools)

@@ -108,6 +108,12 @@ def test_a_rate_limit_refuses_what_comes_faster(capsys: pytest.CaptureFixture[st
     assert 20 <= result["num_rejected"] == 60 - result["num_completed"]
 
 
+def test_routers_and_the_age_of_their_loads_are_told_beside_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    document = figures(capsys, "--replicas", "3", "--routers", "4", "--load-age", "1s")
+    assert (document["routers"], document["load_age_s"]) == (4, 1.0)
+    assert document["policies"]["niyama"]["num_completed"] == 60
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -118,6 +124,9 @@ def test_a_rate_limit_refuses_what_comes_faster(capsys: pytest.CaptureFixture[st
         (["--silo", "7,3,3", "--replicas", "5"], "13 replicas, not 5: leave --replicas out"),
         (["--rate-limit", "0"], "give a rate above 0"),
         (["--rate-limit", "few"], "'few' is no rate"),
+        (["--routers", "0"], "0 place nothing: give 1 or more"),
+        (["--routers", "some"], "routers: 'some' is not understood"),
+        (["--load-age", "1"], "'1' is no duration"),
         (["--policy", "magic"], "'magic' is unknown: choose one of niyama"),
         (["--placement", "magic"], "'magic' is unknown: choose one of niyama"),
         (["--profile", "abacus"], "'abacus' is unknown: choose one of a100-llama3-8b"),
