@@ -26,7 +26,6 @@ from niyama_sim.capacity import (
     Fleet,
     Trial,
     draw_requests,
-    estimate_replicas,
     find_capacity,
     shared_fcfs,
     silo_fleets,
@@ -143,8 +142,7 @@ def _report(settings: CapacitySettings, ours: Fleet, *, baselines: str | None, p
     refuse_impossible(requests, settings.cluster.profile, tolerated=tolerated, console=console)
     present = {one.promise.qos_class for one in requests}
     others = () if baselines is None else _others(settings, present, placement=baselines)
-    start = estimate_replicas(requests, settings.cluster)
-    found = _search(settings, (ours, *others), start=start, jobs=jobs, console=console)
+    found = _search(settings, (ours, *others), jobs=jobs, console=console)
     return Report(settings, _offers(found, policy=ours.scheduler.policy), requests=requests, prices=prices)
 
 
@@ -193,13 +191,13 @@ def _label(name: str, policy: str) -> str:
 
 
 def _search(
-    settings: CapacitySettings, fleets: Sequence[Fleet], *, start: int, jobs: int, console: Console
+    settings: CapacitySettings, fleets: Sequence[Fleet], *, jobs: int, console: Console
 ) -> Mapping[str, Requirement]:
     """Search under a bar."""
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         tell = _teller(settings, progress)
-        return find_capacity(settings, fleets, start=start, jobs=jobs, on_trial=tell)
+        return find_capacity(settings, fleets, jobs=jobs, on_trial=tell)
 
 
 def _teller(settings: CapacitySettings, progress: Progress) -> Callable[[Trial, Point], None]:

@@ -119,7 +119,7 @@ def find_capacity(
     settings: CapacitySettings,
     fleets: Sequence[Fleet],
     *,
-    start: int = 1,
+    start: int | None = None,
     jobs: int = 1,
     on_trial: Callable[[Trial, Point], None] = lambda trial, point: None,
 ) -> Mapping[str, Requirement]:
@@ -128,7 +128,7 @@ def find_capacity(
     Args:
         settings: of the searches.
         fleets: to search for; every class that one of them serves alone must have requests.
-        start: replicas to begin with; it decides how long the search takes.
+        start: replicas to begin with; None estimates them for each fleet. It decides how long the search takes.
         jobs: simulations at a time, each in a process of its own if there are several.
         on_trial: told of every simulation.
 
@@ -136,7 +136,8 @@ def find_capacity(
         EvaluationError: the workload cannot be drawn.
         SimulationError: a cluster cannot run it.
     """
-    searches = [_start(fleet, settings, start=start) for fleet in fleets]
+    requests = draw_requests(settings, seed=settings.seeds[0])
+    searches = [_start(f, settings, start=start or _estimate(f, requests, cluster=settings.cluster)) for f in fleets]
     with side_by_side(jobs) as submit:
         waiting: dict[Future[Point], tuple[_Running, Trial]] = {}
         for running in searches:
@@ -165,9 +166,17 @@ def simulate_trial(settings: CapacitySettings, trial: Trial) -> Point:
         num_replicas=trial.num_replicas,
         seed=trial.seed,
     )
-    requests = draw_requests(settings, seed=trial.seed)
-    mine = [one for one in requests if fleet.qos_class in (None, one.promise.qos_class)]
+    mine = _served(fleet, draw_requests(settings, seed=trial.seed))
     return measure_point(simulate(cluster, mine).outcomes)
+
+
+def _served(fleet: Fleet, requests: Sequence[WorkloadRequest]) -> Sequence[WorkloadRequest]:
+    """Return the requests that a fleet serves."""
+    return [one for one in requests if fleet.qos_class in (None, one.promise.qos_class)]
+
+
+def _estimate(fleet: Fleet, requests: Sequence[WorkloadRequest], *, cluster: SimulationSettings) -> int:
+    return estimate_replicas(_served(fleet, requests), cluster)
 
 
 @dataclass(slots=True)

@@ -36,7 +36,7 @@ SETTINGS = CapacitySettings(
 @pytest.fixture(scope="module")
 def found() -> dict[str, Requirement]:
     fleets = OURS, *silo_fleets(SETTINGS.cluster.classes, placement="round-robin")
-    return dict(find_capacity(SETTINGS, fleets, start=4))
+    return dict(find_capacity(SETTINGS, fleets))
 
 
 def test_what_is_found_passes_and_one_fewer_does_not(found: dict[str, Requirement]) -> None:
