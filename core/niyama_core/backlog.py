@@ -42,10 +42,17 @@ class Backlog:
 
     def begun_in_order(self) -> list[LiveRequest]:
         """Return those that have begun in the order in which they are served."""
+        if len(self._begun) < 2:
+            return [*self._begun.values()]
         return [
             *self.waiting.in_order(live for live in self._begun.values() if not live.relegated),
             *self.relegated.in_order(live for live in self._begun.values() if live.relegated),
         ]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has prefill to compute."""
+        return not self.waiting and not self.relegated
 
     def next(self) -> LiveRequest | None:
         """Return the request that is next, or None without work."""
@@ -85,10 +92,14 @@ class Backlog:
 
     def advance(self, live: LiveRequest, num_tokens: int, *, now: float) -> bool:
         """Count a chunk that was computed by `now`; return whether it completed the prefill, which leaves then."""
-        self.remove(live)
+        self.tally.advance(live, num_tokens)
+        if _is_demand(live):
+            self.important_demand.add(live, -num_tokens)
         if live.advance_prefill(num_tokens, now):
+            self.remove(live)
             return True
-        self.put(live)
+        self._queue_of(live).put(live)
+        self._begun[live.request.request_id] = live
         return False
 
     def _queue_of(self, live: LiveRequest) -> PrefillQueue:

@@ -64,18 +64,12 @@ class SlackGrid:
 
     def token_budget(self, decodes: IterationShape, slack: float, *, prefill_context_tokens: int) -> int:
         """Return the largest budget of the grid that fits."""
+        num_decodes, context_tokens = decodes.num_decodes, decodes.decode_context_tokens
+        iteration_time, safety = self.predictor.iteration_time, self.safety
         for budget in reversed(self.grid):
-            if self.safety * self._expected_time(decodes, budget, context=prefill_context_tokens) <= slack:
+            prefill = max(0, budget - num_decodes)
+            attention = prefill * (prefill_context_tokens + prefill / 2)
+            shape = IterationShape(prefill, num_decodes, context_tokens, prefill_context_tokens, attention)
+            if safety * iteration_time(shape) <= slack:
                 return budget
         return self.grid[0]
-
-    def _expected_time(self, decodes: IterationShape, budget: int, *, context: int) -> float:
-        prefill = max(0, budget - decodes.num_decodes)
-        shape = IterationShape(
-            prefill_tokens=prefill,
-            num_decodes=decodes.num_decodes,
-            decode_context_tokens=decodes.decode_context_tokens,
-            prefill_context_tokens=context,
-            prefill_attention=prefill * (context + prefill / 2),
-        )
-        return self.predictor.iteration_time(shape)

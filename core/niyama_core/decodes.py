@@ -1,13 +1,14 @@
 """The requests that decode, and how long the next iteration may take for their sake.
 
 In most iterations every decode gains one token, and nobody joins or leaves. Such rounds are counted here, and written
-into the requests only when one joins, leaves or is looked at. So an iteration costs the same however many decode: the
-sums grow by a known step each round, and of two decodes with equally frequent tokens the tighter stays the tighter.
+into a request only when it leaves or is looked at. So an iteration costs the same however many decode: the sums change
+by a known step each round, and of two decodes with equally frequent tokens the tighter stays the tighter.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from niyama_core.hot_value import hot_value
 from niyama_core.latency import IterationShape, LatencyModel
@@ -31,52 +32,25 @@ class DecodeSurvey:
     growth_tokens: int
 
 
-@dataclass(slots=True)
-class _Sums:
-    """What is known of all decodes together, kept up from round to round.
+@dataclass(slots=True, eq=False)
+class _Member:
+    """A request that decodes.
 
     Attributes:
-        context_tokens: tokens in their KV caches.
-        growth_tokens: tokens by which those are expected to grow.
-        num_growing: how many will have one fewer to grow by after a round; those at their last expected token will not.
-        steady_rounds: rounds for which `num_growing` holds.
-        next_due: by seconds between tokens, the instant at which the tightest interactive decode is due.
-        batch: those that have a deadline for the whole answer, unless they were relegated.
-        batch_due: the earliest of their deadlines.
-        batch_remaining: the most tokens that one of them is expected to need.
+        live: the request, as it was at round `since`.
+        since: the round that is written into it.
+        last_round: the round with the last token that is expected of it.
     """
 
-    context_tokens: int = 0
-    growth_tokens: int = 0
-    num_growing: int = 0
-    steady_rounds: float = math.inf
-    next_due: dict[float, float] = field(default_factory=dict)
-    batch: list[LiveRequest] = field(default_factory=list)
-    batch_due: float = math.inf
-    batch_remaining: int = 1
+    live: LiveRequest
+    since: int
+    last_round: int
 
-    def add(self, live: LiveRequest) -> None:
-        """Count a decode in."""
-        remaining = live.output_remaining
-        self.context_tokens += live.context_tokens
-        self.growth_tokens += remaining
-        if remaining > 1:
-            self.num_growing += 1
-            self.steady_rounds = min(self.steady_rounds, remaining - 1)
-        if live.tbt is not None:
-            self.next_due[live.tbt] = min(live.next_due, self.next_due.get(live.tbt, math.inf))
-        elif not live.relegated:
-            self.batch.append(live)
-            self.batch_due = min(live.due, self.batch_due)
-            self.batch_remaining = max(remaining, self.batch_remaining)
-
-    def advance(self, num_decodes: int) -> None:
-        """Take in a round, in which each of so many decodes gained a token."""
-        self.context_tokens += num_decodes
-        self.growth_tokens -= self.num_growing
-        self.steady_rounds -= 1
-        for tbt in self.next_due:
-            self.next_due[tbt] += tbt
+    def write(self, now: int) -> None:
+        """Write into the request what the rounds since have changed."""
+        if now > self.since:
+            self.live.advance_decode(now - self.since)
+            self.since = now
 
 
 class DecodeSet:
@@ -89,50 +63,60 @@ class DecodeSet:
     def __init__(self, predictor: LatencyModel) -> None:
         """Start empty."""
         self._predictor = predictor
-        self._live: dict[str, LiveRequest] = {}
+        self._round = 0
         self._ids: tuple[str, ...] = ()
-        self._sums: _Sums | None = _Sums()
-        self._unwritten_rounds = 0
+        self._members: dict[str, _Member] = {}
+        self._batch: dict[str, _Member] = {}
+        self._context_tokens = self._growth_tokens = 0
+        # How many are expected to need yet another token after the next, and how many of them cease to at a round.
+        self._num_growing = 0
+        self._ceasing: defaultdict[int, int] = defaultdict(int)
+        # By seconds between tokens, when the tightest is due; None where the tightest has left.
+        self._next_due: dict[float, float | None] = {}
+        # Bounds of the batch decodes: no later than the earliest deadline, no sooner than the latest last round.
+        self._batch_due = math.inf
+        self._batch_last_round = 0
 
     def __len__(self) -> int:
         """Return how many requests decode."""
-        return len(self._live)
+        return len(self._members)
 
     def __iter__(self) -> Iterator[LiveRequest]:
         """Iterate over the requests in the order in which they began to decode."""
-        self._write_rounds()
-        return iter(self._live.values())
+        for member in self._members.values():
+            member.write(self._round)
+            yield member.live
 
     def ids(self) -> tuple[str, ...]:
-        """Return the requests' ids."""
+        """Return the requests' ids; the same tuple until somebody joins or leaves."""
         return self._ids
 
     def add(self, live: LiveRequest) -> None:
         """Put in a request that has its first token."""
-        self._write_rounds()
-        self._live[live.request.request_id] = live
-        self._change()
+        self._join(live)
+        self._ids = (*self._ids, live.request.request_id)
 
     def remove(self, live: LiveRequest) -> None:
         """Take a request out, if it is in."""
-        if live.request.request_id not in self._live:
-            return
-        self._write_rounds()
-        del self._live[live.request.request_id]
-        self._change()
+        member = self._members.get(live.request.request_id)
+        if member is not None:
+            self._leave(member)
+            del self._members[live.request.request_id]
+            self._ids = tuple(self._members)
 
     def advance(self, request_ids: tuple[str, ...]) -> tuple[str, ...]:
         """Count a token of each of these requests; return those of them that decode, and so have it."""
-        if request_ids == self._ids and self._sums is not None:
-            self._unwritten_rounds += 1
-            self._sums.advance(len(request_ids))
+        if request_ids is self._ids or request_ids == self._ids:
+            self._complete_round()
             return request_ids
-        self._write_rounds()
-        self._sums = None
-        advanced = tuple(request_id for request_id in request_ids if request_id in self._live)
-        for request_id in advanced:
-            self._live[request_id].advance_decode()
-        return advanced
+        ran = set(request_ids)
+        skipped = [member for request_id, member in self._members.items() if request_id not in ran]
+        for member in skipped:
+            self._leave(member)
+        self._complete_round(num_skipped=len(skipped))
+        for member in skipped:
+            self._join(member.live)
+        return tuple(request_id for request_id in request_ids if request_id in self._members)
 
     def survey(self, now: float) -> DecodeSurvey:
         """Look at all decodes together.
@@ -140,38 +124,82 @@ class DecodeSet:
         An interactive decode constrains the iteration by when its next token is due. A batch decode constrains it by
         the pace that its deadline asks for, unless it is relegated or asks for more than the decodes alone could give.
         """
-        sums = self._up_to_date_sums()
-        shape = IterationShape(0, len(self._live), sums.context_tokens)
-        slack = min(sums.next_due.values(), default=math.inf) - now
-        # The tightest pace of all is at least this one, so mostly there is no need to look for it.
-        if sums.batch and slack > 0 and (sums.batch_due - now) / sums.batch_remaining < slack:
-            attainable = self._predictor.iteration_time(shape)
-            slack = min(slack, min((pace for pace in self._paces(sums, now) if pace > attainable), default=math.inf))
-        return DecodeSurvey(shape, slack, sums.growth_tokens)
+        shape = IterationShape(0, len(self._members), self._context_tokens)
+        slack = self._tightest_due() - now
+        if slack > 0 and self._batch and self._least_pace(now) < slack:
+            slack = min(slack, self._tightest_pace(now, attainable=self._predictor.iteration_time(shape)))
+        return DecodeSurvey(shape, slack, self._growth_tokens)
 
-    def _paces(self, sums: _Sums, now: float) -> Iterator[float]:
-        """Yield the seconds a token that keep the promises of batch decodes."""
-        rounds = self._unwritten_rounds
-        for live in sums.batch:
-            if not live.relegated:
-                yield (live.due - now) / max(1, live.expected_output_tokens - live.emitted - rounds)
+    def _join(self, live: LiveRequest) -> None:
+        remaining = live.output_remaining
+        member = _Member(live, self._round, self._round + remaining)
+        self._members[live.request.request_id] = member
+        self._context_tokens += live.context_tokens
+        self._growth_tokens += remaining
+        if remaining > 1:
+            self._num_growing += 1
+            self._ceasing[member.last_round - 1] += 1
+        if live.tbt is not None:
+            tightest = self._next_due.get(live.tbt, math.inf)
+            if tightest is not None:
+                self._next_due[live.tbt] = min(tightest, live.next_due)
+        elif not live.relegated:
+            self._batch[live.request.request_id] = member
+            self._batch_due = min(self._batch_due, live.due)
+            self._batch_last_round = max(self._batch_last_round, member.last_round)
 
-    def _up_to_date_sums(self) -> _Sums:
-        if self._sums is None or self._sums.steady_rounds < 0:
-            self._write_rounds()
-            self._sums = _Sums()
-            for live in self._live.values():
-                self._sums.add(live)
-        return self._sums
+    def _leave(self, member: _Member) -> None:
+        member.write(self._round)
+        live = member.live
+        self._context_tokens -= live.context_tokens
+        self._growth_tokens -= live.output_remaining
+        if member.last_round - self._round > 1:
+            self._num_growing -= 1
+            self._ceasing[member.last_round - 1] -= 1
+        if live.tbt is not None:
+            tightest = self._next_due[live.tbt]
+            if tightest is not None and live.next_due <= tightest:
+                self._next_due[live.tbt] = None
+        elif self._batch.pop(live.request.request_id, None) is not None and live.due <= self._batch_due:
+            self._batch_due = min((other.live.due for other in self._batch.values()), default=math.inf)
 
-    def _write_rounds(self) -> None:
-        """Write into the requests what the rounds have changed that were only counted."""
-        if self._unwritten_rounds:
-            for live in self._live.values():
-                live.advance_decode(self._unwritten_rounds)
-            self._unwritten_rounds = 0
+    def _complete_round(self, num_skipped: int = 0) -> None:
+        """Let everybody have one more token, but those skipped, who are counted out."""
+        self._round += 1
+        self._context_tokens += len(self._members) - num_skipped
+        self._growth_tokens -= self._num_growing
+        self._num_growing -= self._ceasing.pop(self._round, 0)
+        for tbt, due in self._next_due.items():
+            if due is not None:
+                self._next_due[tbt] = due + tbt
 
-    def _change(self) -> None:
-        """Take note that somebody has joined or left."""
-        self._ids = tuple(self._live)
-        self._sums = None
+    def _tightest_due(self) -> float:
+        """Return the instant at which the most urgent token of an interactive decode is due."""
+        tightest = math.inf
+        for due in self._next_due.values():
+            if due is None:
+                return self._tightest_due_of_all()
+            if due < tightest:
+                tightest = due
+        return tightest
+
+    def _tightest_due_of_all(self) -> float:
+        """Look for the tightest of each kind anew."""
+        self._next_due.clear()
+        for live in self:
+            if live.tbt is not None:
+                self._next_due[live.tbt] = min(live.next_due, self._next_due.get(live.tbt) or math.inf)
+        return min((due for due in self._next_due.values() if due is not None), default=math.inf)
+
+    def _least_pace(self, now: float) -> float:
+        """Return the seconds a token that no batch decode's pace is below, as long as deadlines have not passed."""
+        return (self._batch_due - now) / max(1, self._batch_last_round - self._round)
+
+    def _tightest_pace(self, now: float, *, attainable: float) -> float:
+        """Return the fewest seconds a token that keep a batch decode's promise and are more than is attainable."""
+        tightest = math.inf
+        for member in self._batch.values():
+            pace = (member.live.due - now) / max(1, member.last_round - self._round)
+            if attainable < pace < tightest and not member.live.relegated:
+                tightest = pace
+        return tightest

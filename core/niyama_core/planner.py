@@ -25,7 +25,7 @@ from niyama_core.draft import Draft
 from niyama_core.latency import LatencyModel
 from niyama_core.load import ClassLoad
 from niyama_core.output_length import OutputLengthHistory
-from niyama_core.plan import ExecutedIteration, IterationPlan
+from niyama_core.plan import Chunk, ExecutedIteration, IterationPlan
 from niyama_core.policies import Policy
 from niyama_core.rates import MeasuredRates
 from niyama_core.relegation import Outlook
@@ -152,21 +152,27 @@ class IterationPlanner:
         """
         self._left_since_plan.clear()
         preempted = self._make_room(kv_free_tokens)
-        kv_free_tokens += sum(kv for _, kv in preempted)
-        outlook = Outlook(now, self.rates.prefill_rate, self.rates.iteration_time, self._backlog.important_demand)
-        relegated = self._relegate_hopeless(outlook)
-        survey = self._decodes.survey(now)
-        draft = self._draft(survey, kv_free_tokens)
-        relegated += self._fill(draft, outlook)
-        shape = draft.shape()
+        kv_free_tokens += sum([kv for _, kv in preempted])
+        relegated: list[str] = []
+        chunks: tuple[Chunk, ...] = ()
+        if self._backlog.is_empty:
+            survey = self._decodes.survey(now)
+            shape, token_budget = survey.shape, self._token_budget(survey)
+        else:
+            outlook = Outlook(now, self.rates.prefill_rate, self.rates.iteration_time, self._backlog.important_demand)
+            relegated = self._relegate_hopeless(outlook)
+            survey = self._decodes.survey(now)
+            draft = self._draft(survey, kv_free_tokens)
+            relegated += self._fill(draft, outlook)
+            shape, token_budget, chunks = draft.shape(), draft.token_budget, tuple(draft.chunks)
         return IterationPlan(
             decodes=self._decodes.ids(),
-            chunks=tuple(draft.chunks),
+            chunks=chunks,
             relegated=tuple(relegated),
-            preempted=tuple(request_id for request_id, _ in preempted),
+            preempted=tuple([request_id for request_id, _ in preempted]),
             shape=shape,
             slack=survey.slack,
-            token_budget=draft.token_budget,
+            token_budget=token_budget,
             predicted_seconds=self._predictor.iteration_time(shape) if shape.num_tokens else 0.0,
         )
 
@@ -183,7 +189,7 @@ class IterationPlanner:
             if live is not None and self._backlog.advance(live, chunk.num_tokens, now=now):
                 self._decodes.add(live)
                 begun.append(chunk.request_id)
-        prefill_tokens = sum(chunk.num_tokens for chunk in executed.chunks)
+        prefill_tokens = sum([chunk.num_tokens for chunk in executed.chunks])
         self.rates.observe(prefill_tokens, executed.seconds, budget_spent=executed.budget_spent)
         return (*decoded, *begun) if begun else decoded
 
@@ -240,18 +246,21 @@ class IterationPlanner:
         """Return a request that was live at the plan and is yet."""
         return None if request_id in self._left_since_plan else self._live.get(request_id)
 
+    def _token_budget(self, survey: DecodeSurvey) -> int:
+        """Return the most tokens that the iteration may hold."""
+        head = self._backlog.next()
+        return self._policy.chunking.token_budget(
+            survey.shape, survey.slack, prefill_context_tokens=head.prefilled if head is not None else 0
+        )
+
     def _draft(self, survey: DecodeSurvey, kv_free_tokens: int) -> Draft:
         """Begin an iteration: the decodes, and how much prefill may join them."""
-        head = self._backlog.next()
-        context_tokens = head.prefilled if head is not None else 0
         begun = self._backlog.begun
         return Draft(
             survey,
-            token_budget=self._policy.chunking.token_budget(
-                survey.shape, survey.slack, prefill_context_tokens=context_tokens
-            ),
+            token_budget=self._token_budget(survey),
             kv_free_tokens=kv_free_tokens,
-            started_growth_tokens=sum(live.prefill_remaining + live.output_remaining for live in begun),
+            started_growth_tokens=sum([live.prefill_remaining + live.output_remaining for live in begun]),
             new_sequences=self._max_num_seqs - len(self._decodes) - len(begun),
         )
 

@@ -46,6 +46,14 @@ class Tally:
         """Take back a request that has not changed since it was counted."""
         self._waiting[live.request.promise.qos_class].count(live, -1)
 
+    def advance(self, live: LiveRequest, num_tokens: int) -> None:
+        """Count so many fewer tokens of a request that waits; before it has advanced."""
+        waiting = self._waiting[live.request.promise.qos_class]
+        if live.relegated:
+            waiting.relegated_prefill_tokens -= num_tokens
+        else:
+            waiting.queued_prefill_tokens -= num_tokens
+
     def class_loads(self, decodes: Iterable[LiveRequest]) -> Mapping[str, ClassLoad]:
         """Return the load of each class that has work: what waits, and these decodes."""
         decoding = dict.fromkeys(self._waiting, 0)

@@ -159,7 +159,7 @@ class Simulation:
         asked = journey.asked
         self._routers[journey.router].expect(replica.name, asked.num_prompt_tokens, now=self._now)
         cap = self._settings.output_cap(asked.num_prompt_tokens)
-        replica.engine.admit(journey.request(cap), asked.num_output_tokens)
+        replica.engine.admit(journey.request(cap), asked.num_output_tokens, emitted_at=journey.emitted_at)
         replica.has_changed = True
         if replica.engine.running is None:
             self._begin_iteration(replica)
@@ -177,19 +177,14 @@ class Simulation:
             self._relegated(self._journeys[request_id], replica)
 
     def _end_iteration(self, replica: SimulatedReplica) -> None:
-        emitted, finished = replica.engine.end()
-        journeys, now = self._journeys, self._now
-        for request_id in emitted:
-            journey = journeys[request_id]
-            journey.emitted.append(now - journey.asked.arrival)
-        for request_id in finished:
+        for request_id in replica.engine.end():
             self._finish(request_id)
         self._begin_iteration(replica)
 
     def _finish(self, request_id: str) -> None:
         journey = self._journeys.pop(request_id)
         journey.is_done = True
-        self._routers[journey.router].lengths.record(journey.asked.app, len(journey.emitted))
+        self._routers[journey.router].lengths.record(journey.asked.app, len(journey.emitted_at))
         self._end(journey.outcome())
 
     def _end(self, outcome: RequestOutcome) -> None:
@@ -200,7 +195,7 @@ class Simulation:
     def _relegated(self, journey: Journey, replica: SimulatedReplica) -> None:
         """Move a relegated request to where it would still be on time, if there is such a place."""
         journey.relegate()
-        if journey.emitted or len(journey.visited) > self._settings.max_moves:
+        if journey.emitted_at or len(journey.visited) > self._settings.max_moves:
             return
         router = self._routers[journey.router]
         others = [one for one in router.candidates(self._now) if one.load.replica not in journey.visited]

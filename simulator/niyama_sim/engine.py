@@ -3,13 +3,16 @@
 Only the engine knows how long answers really are; the planner is told when one has ended.
 """
 
+from array import array
 from dataclasses import dataclass, field
 
+from niyama_core.hot_value import hot_value
 from niyama_core.latency import LatencyModel
-from niyama_core.plan import ExecutedIteration, IterationPlan
+from niyama_core.plan import IterationPlan
 from niyama_core.planner import IterationPlanner
 from niyama_core.request import Request
 
+from niyama_sim.answers import Answers
 from niyama_sim.noise import Noise, no_noise
 
 __all__ = ["EngineCounts", "Iteration", "SimulatedEngine"]
@@ -36,7 +39,7 @@ class EngineCounts:
     num_preempted: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@hot_value
 class Iteration:
     """An iteration that runs: what was planned, the instant it begins, and the seconds that it takes."""
 
@@ -48,14 +51,6 @@ class Iteration:
     def ends(self) -> float:
         """The instant at which it is complete."""
         return self.begins + self.seconds
-
-
-@dataclass(slots=True)
-class _Answer:
-    """What the engine alone knows of a request: tokens still to emit, and tokens in the KV cache."""
-
-    tokens_left: int
-    kv_tokens: int = 0
 
 
 @dataclass(slots=True)
@@ -77,88 +72,66 @@ class SimulatedEngine:
     noise: Noise = no_noise
     counts: EngineCounts = field(default_factory=EngineCounts)
     running: Iteration | None = None
-    _answers: dict[str, _Answer] = field(default_factory=dict)
-    _admitted_since_plan: set[str] = field(default_factory=set)
-    _kv_used: int = 0
+    _answers: Answers = field(default_factory=Answers)
 
     @property
     def kv_used_tokens(self) -> int:
         """Tokens in the KV cache."""
-        return self._kv_used
+        return self._answers.kv_used_tokens
 
-    def admit(self, request: Request, num_output_tokens: int) -> None:
-        """Take a request on, whose answer will have so many tokens, or as many as the request's cap allows."""
+    def admit(self, request: Request, num_output_tokens: int, *, emitted_at: "array[float] | None" = None) -> None:
+        """Take a request on.
+
+        Args:
+            request: what the planner may know of it.
+            num_output_tokens: tokens of its answer, which ends earlier at the request's cap.
+            emitted_at: where to put the instants of its tokens; all are there when the request has left.
+        """
         self.planner.admit(request)
-        self._answers[request.request_id] = _Answer(min(num_output_tokens, request.max_output_tokens))
-        self._admitted_since_plan.add(request.request_id)
+        self._answers.open(
+            request.request_id,
+            num_tokens=min(num_output_tokens, request.max_output_tokens),
+            emitted_at=array("d") if emitted_at is None else emitted_at,
+        )
 
     def abort(self, request_id: str) -> None:
         """Let go of a request and free its KV."""
         self.planner.abort(request_id)
-        self._forget(request_id)
+        self._answers.close(request_id)
 
     def begin(self, now: float) -> Iteration | None:
         """Plan and start an iteration; None when there is nothing to run. The engine must be free."""
         if not self._answers:
             return None
-        self._admitted_since_plan.clear()
-        plan = self.planner.plan(now, self.kv_capacity_tokens - self._kv_used)
+        self._answers.note_plan()
+        plan = self.planner.plan(now, self.kv_capacity_tokens - self._answers.kv_used_tokens)
         for request_id in plan.preempted:
-            self._free(request_id)
+            self._answers.empty(request_id)
             self.counts.num_preempted += 1
         if plan.is_empty:
             return None
         self.running = Iteration(plan, now, self.law.iteration_time(plan.shape) * self.noise())
         return self.running
 
-    def end(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Complete the iteration that runs; return who has one more token, and whose answer that ended."""
+    def end(self) -> list[str]:
+        """Complete the iteration that runs; return whose answer that ended."""
         iteration = self.running
         if iteration is None:
             raise RuntimeError("no iteration runs: begin one first")
         self.running = None
-        executed = iteration.plan.executed(iteration.seconds)
-        emitted = self.planner.record(executed, iteration.ends)
-        self._hold(executed)
-        finished = self._emit(emitted)
+        plan, now = iteration.plan, iteration.ends
+        emitted = self.planner.record(plan.executed(iteration.seconds), now)
+        answers = self._answers
+        num_decoded, finished = answers.decode(plan.decodes, now)
+        for chunk in plan.chunks:
+            answers.prefill(chunk.request_id, chunk.num_tokens)
+        # Those that have begun with this token come behind those that decoded.
+        finished += [request_id for request_id in emitted[num_decoded:] if answers.begin(request_id, now)]
         for request_id in finished:
             self.planner.finish(request_id)
-            self._forget(request_id)
+            answers.close(request_id)
         self._count(iteration)
-        return emitted, finished
-
-    def _hold(self, executed: ExecutedIteration) -> None:
-        """Count the KV that an iteration has filled."""
-        for request_id in executed.decodes:
-            self._fill(request_id, 1)
-        for chunk in executed.chunks:
-            self._fill(chunk.request_id, chunk.num_tokens)
-
-    def _fill(self, request_id: str, num_tokens: int) -> None:
-        """Count KV of a request; none of one that was let go since the plan, even if it has come again."""
-        if request_id in self._answers and request_id not in self._admitted_since_plan:
-            self._answers[request_id].kv_tokens += num_tokens
-            self._kv_used += num_tokens
-
-    def _emit(self, request_ids: tuple[str, ...]) -> tuple[str, ...]:
-        """Count a token of each; return whose answer that ended."""
-        finished = []
-        for request_id in request_ids:
-            answer = self._answers[request_id]
-            answer.tokens_left -= 1
-            if answer.tokens_left <= 0:
-                finished.append(request_id)
-        return tuple(finished)
-
-    def _free(self, request_id: str) -> None:
-        answer = self._answers[request_id]
-        self._kv_used -= answer.kv_tokens
-        answer.kv_tokens = 0
-
-    def _forget(self, request_id: str) -> None:
-        if request_id in self._answers:
-            self._free(request_id)
-            del self._answers[request_id]
+        return finished
 
     def _count(self, iteration: Iteration) -> None:
         counts, shape = self.counts, iteration.plan.shape

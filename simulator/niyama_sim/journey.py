@@ -18,7 +18,7 @@ class Journey:
         asked: the request of the workload.
         router: which router it came to.
         replica: where it is.
-        emitted: seconds since arrival of each token.
+        emitted_at: instants of its tokens; all are there when it has left its replica.
         relegation: whether and when it was relegated.
         visited: the replicas it has been on.
         is_done: whether its answer has ended.
@@ -27,7 +27,7 @@ class Journey:
     asked: WorkloadRequest
     router: int = 0
     replica: str = ""
-    emitted: "array[float]" = field(default_factory=lambda: array("d"))
+    emitted_at: "array[float]" = field(default_factory=lambda: array("d"))
     relegation: Relegation = Relegation.NONE
     visited: list[str] = field(default_factory=list)
     is_done: bool = False
@@ -52,7 +52,7 @@ class Journey:
     def relegate(self) -> None:
         """Note that it was relegated, the first time that it is."""
         if self.relegation is Relegation.NONE:
-            self.relegation = Relegation.AFTER_FIRST_TOKEN if self.emitted else Relegation.BEFORE_FIRST_TOKEN
+            self.relegation = Relegation.AFTER_FIRST_TOKEN if self.emitted_at else Relegation.BEFORE_FIRST_TOKEN
 
     def restore(self) -> None:
         """Note that it goes where it can be on time."""
@@ -63,7 +63,7 @@ class Journey:
         return RequestOutcome.of(
             self.asked,
             OutcomeState.COMPLETED if self.is_done else OutcomeState.LOST,
-            emitted=self.emitted,
+            emitted=array("d", [instant - self.asked.arrival for instant in self.emitted_at]),
             relegation=self.relegation,
             num_moves=max(0, len(self.visited) - 1),
             replica=self.replica,
