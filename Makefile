@@ -90,7 +90,7 @@ requirements: COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --univer
 requirements: | $(BIN)/uv ## Compile requirements/*.txt from pyproject.toml (UPGRADE=--upgrade)
 	echo uv | $(COMPILE) - --output-file requirements/uv.txt
 	$(COMPILE) --group build --output-file requirements/build.txt
-	$(COMPILE) pyproject.toml --extra cli --group dev --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra cli --extra profiler --group dev --output-file requirements/dev.txt
 
 .PHONY: clean
 clean: ## Remove .venv, generated code, results and caches
