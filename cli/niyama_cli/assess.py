@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from niyama_core.profiles import PROFILES, LatencyProfile
+from niyama_core.profiles import LatencyProfile
 from niyama_core.units import format_duration
 from niyama_eval.assessment import Assessment, LengthFacts, RateFacts, assess, observed
 from niyama_eval.class_manifest import class_manifest, mix_option
@@ -20,6 +20,7 @@ from niyama_eval.plots import save_png
 from niyama_eval.sources import load_source
 from niyama_eval.suggestion import Suggestion, remarks, suggest_classes
 from niyama_eval.tables import promise_in_words
+from niyama_runtime.profile_file import find_profile
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
@@ -57,7 +58,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Read, measure, suggest, tell."""
-    replica = PROFILES[profile]
+    replica = find_profile(profile)
     with told_plainly(EvaluationError):
         requests = observed(load_source(trace), seed=seed)
     facts = assess(requests)

@@ -11,11 +11,11 @@ from typing import Protocol
 
 import numpy as np
 from niyama_core.cluster_spec import ClusterSpec
-from niyama_core.profiles import PROFILES
 from niyama_eval.arrivals import Poisson, Replayed
 from niyama_eval.outcomes import RequestOutcome
 from niyama_eval.settings import WorkloadSettings
 from niyama_eval.workloads import WorkloadRequest, generate
+from niyama_runtime.profile_file import find_profile
 
 from niyama_cli.closed_loop import Saturation, saturation_throughput
 from niyama_cli.load_generator import LoadMeter, LoadSettings, run_workload
@@ -56,7 +56,7 @@ class DemoSettings:
     @property
     def context_tokens(self) -> int:
         """The longest prompt plus answer that a replica takes."""
-        return PROFILES[self.spec.engine.profile].context_tokens
+        return find_profile(self.spec.engine.profile).context_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ problem with its field; what it means is the core's to judge.
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 from niyama_core.cluster_spec import ClusterSpec, parse_cluster
 from niyama_core.manifest_reader import ManifestError, Problem
+from niyama_core.profiles import names_file
+from niyama_runtime.profile_file import ProfileError, find_profile
 
 from niyama_cli.errors import CommandError
 
@@ -45,7 +47,8 @@ def read_documents(path: Path) -> list[ManifestDocument]:
         CommandError: the file cannot be read.
     """
     name = "standard input" if path == STDIN else str(path)
-    parsed = [_parse(document) for document in _documents(_read(path))]
+    folder = Path() if path == STDIN else path.parent
+    parsed = [_parse(document, folder) for document in _documents(_read(path))]
     if not parsed:
         parsed = [(None, (Problem("document", "is empty: write a NiyamaCluster manifest"),))]
     several = len(parsed) > 1
@@ -73,13 +76,29 @@ def read_cluster(path: Path) -> ClusterSpec:
     return cluster
 
 
-def _parse(document: object) -> tuple[ClusterSpec | None, tuple[Problem, ...]]:
+def _parse(document: object, folder: Path) -> tuple[ClusterSpec | None, tuple[Problem, ...]]:
     if isinstance(document, Problem):
         return None, (document,)
     try:
-        return parse_cluster(document), ()
+        return _with_profile(parse_cluster(document), folder), ()
     except ManifestError as error:
         return None, error.problems
+
+
+def _with_profile(cluster: ClusterSpec, folder: Path) -> ClusterSpec:
+    """Return the cluster with the path of its profile file, if it names one, as every process can follow it.
+
+    Raises:
+        ManifestError: the file holds no profile.
+    """
+    if not names_file(cluster.engine.profile):
+        return cluster
+    path = str((folder / cluster.engine.profile).absolute())
+    try:
+        find_profile(path)
+    except ProfileError as error:
+        raise ManifestError([Problem("spec.engine.profile", str(error))]) from error
+    return replace(cluster, engine=replace(cluster.engine, profile=path))
 
 
 def _documents(text: str) -> Iterator[object]:

@@ -13,6 +13,7 @@ from niyama_eval.errors import EvaluationError
 from niyama_eval.results import results_document, slos_of, versions
 from niyama_eval.settings import WorkloadSettings, parse_mix
 from niyama_eval.tables import comparison_table, run_table
+from niyama_runtime.profile_file import find_profile
 from niyama_sim.cluster import SimulationError
 from niyama_sim.replay import LogError, RunReport, replay_log
 from niyama_sim.settings import SimulationSettings
@@ -35,6 +36,7 @@ from niyama_cli.sim_options import (
     ProfileOption,
     QpsOption,
     RateLimitOption,
+    ReplayProfileOption,
     ReplicasOption,
     RoutersOption,
     SeedOption,
@@ -127,11 +129,13 @@ def replay(
     logs: Annotated[
         list[Path], typer.Argument(metavar="LOG...", help="Decision logs; files rotated out of them are read, too.")
     ],
+    profile: ReplayProfileOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Exit with 1 when anything differs."""
+    given = None if profile is None else find_profile(profile)
     with told_plainly(OSError, LogError, ReplayError), Console(stderr=True).status("planning again"):
-        reports = [(log, report) for log in logs for report in replay_log(log)]
+        reports = [(log, report) for log in logs for report in replay_log(log, profile=given)]
     if as_json:
         print_json([_report_document(log, report) for log, report in reports])
     else:

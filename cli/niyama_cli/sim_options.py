@@ -9,6 +9,7 @@ from niyama_core.placement import PLACEMENTS
 from niyama_core.policies import POLICIES
 from niyama_core.profiles import PROFILES
 from niyama_eval.figures import WORKLOADS
+from niyama_runtime.profile_file import ProfileError, find_profile
 
 from niyama_cli.option_types import completion_of, seconds
 
@@ -26,12 +27,14 @@ __all__ = [
     "ProfileOption",
     "QpsOption",
     "RateLimitOption",
+    "ReplayProfileOption",
     "ReplicasOption",
     "RoutersOption",
     "SeedOption",
     "SiloOption",
     "SpreadOption",
     "WorkloadsOption",
+    "known_profile",
     "one_of",
 ]
 
@@ -48,6 +51,16 @@ def one_of(known: Collection[str]) -> Callable[[_Names], _Names]:
         return names
 
     return check
+
+
+def known_profile(name: str | None) -> str | None:
+    """Refuse what is neither a shipped profile nor a file that holds one."""
+    try:
+        if name is not None:
+            find_profile(name)
+    except ProfileError as error:
+        raise typer.BadParameter(str(error)) from error
+    return name
 
 
 WorkloadsOption = Annotated[
@@ -171,9 +184,21 @@ ProfileOption = Annotated[
     str,
     typer.Option(
         "--profile",
-        callback=one_of(PROFILES),
+        metavar="NAME|FILE",
+        callback=known_profile,
         autocompletion=completion_of(PROFILES),
-        help=f"Latency profile of a replica: {', '.join(PROFILES)}.",
+        help=f"Latency profile of a replica: {', '.join(PROFILES)}, or a profile file (docs/profiles.md).",
+    ),
+]
+ReplayProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME|FILE",
+        callback=known_profile,
+        autocompletion=completion_of(PROFILES),
+        help="Plan with this latency profile, whatever the log names.",
+        show_default=False,
     ),
 ]
 NoiseOption = Annotated[

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from niyama_core.profiles import PROFILES
 from niyama_core.slo import QosClasses, default_classes
 from niyama_core.units import format_duration
 from niyama_eval.outcomes import RequestOutcome
@@ -13,6 +12,7 @@ from niyama_eval.results import PolicyResult, summarise
 from niyama_eval.settings import WorkloadSettings
 from niyama_eval.tables import format_share
 from niyama_eval.workloads import WorkloadRequest, generate
+from niyama_runtime.profile_file import find_profile
 from niyama_sim.cluster import SimulationResult, simulate
 from niyama_sim.settings import SimulationSettings
 from rich import box
@@ -78,7 +78,7 @@ def simulated_cluster(
     """
     return SimulationSettings(
         placement=placement,
-        profile=PROFILES[profile],
+        profile=find_profile(profile),
         classes=default_classes() if classes is None else read_cluster(classes).qos_classes,
         num_replicas=replicas,
         noise=noise,

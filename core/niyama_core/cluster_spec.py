@@ -12,7 +12,7 @@ from enum import Enum
 from niyama_core.manifest_reader import ManifestReader
 from niyama_core.placement import PLACEMENTS
 from niyama_core.policies import SchedulerSettings
-from niyama_core.profiles import PROFILES
+from niyama_core.profiles import profile_name_problem
 from niyama_core.qos_section import read_classes, read_scheduler
 from niyama_core.slo import QosClasses
 
@@ -64,7 +64,7 @@ class EngineSpec:
 
     Attributes:
         type: None when left out: vLLM in a cluster, paced on a laptop.
-        profile: name of a latency profile.
+        profile: name of a latency profile, or the path of a profile file.
         speed: how many times as fast as the profile the paced engine runs.
         noise: spread of the paced engine's iteration times, as the sigma of a log-normal factor.
     """
@@ -184,8 +184,8 @@ def _read_engine(section: ManifestReader) -> EngineSpec:
         speed=section.number("speed", 1.0, least=0.01, most=1000.0),
         noise=section.number("noise", 0.0, least=0.0, most=1.0),
     )
-    if engine.profile not in PROFILES:
-        section.problem("profile", f"{engine.profile!r} is unknown: choose one of {', '.join(PROFILES)}")
+    if problem := profile_name_problem(engine.profile):
+        section.problem("profile", problem)
     section.refuse_unknown()
     return engine
 

@@ -67,8 +67,8 @@ class ManifestReader:
         return self._fields.get(key) is not None
 
     def path_of(self, key: str) -> str:
-        """Return the path of a field."""
-        return f"{self.path}.{key}" if self.path else key
+        """Return the path of a field; of the mapping itself for an empty key."""
+        return ".".join(filter(None, (self.path, key)))
 
     def problem(self, key: str, message: str) -> None:
         """Note that a field is wrong."""
@@ -113,6 +113,21 @@ class ManifestReader:
             return float(value)
         self.problem(key, f"must be a number from {least:g} to {most:g}, not {_kind(value)}")
         return default
+
+    def numbers(self, key: str, *, least: float, most: float) -> tuple[float, ...]:
+        """Read a list of numbers between two bounds; an absent list is empty."""
+        self._known.add(key)
+        value = self._fields.get(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list | tuple):
+            self.problem(key, f"must be a list of numbers, not {_kind(value)}")
+            return ()
+        for index, item in enumerate(value):
+            if not isinstance(item, int | float) or isinstance(item, bool) or not least <= item <= most:
+                self.problem(f"{key}[{index}]", f"must be a number from {least:g} to {most:g}, not {_kind(item)}")
+                return ()
+        return tuple(map(float, value))
 
     def flag(self, key: str, default: bool) -> bool:
         """Read true or false."""

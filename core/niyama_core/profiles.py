@@ -2,8 +2,8 @@
 
 A profile holds the law that the paced engine and the simulator obey, the predictor that policies start from (another
 object, so that planning never knows the truth; the published setting is the one exception, and says so), and the sizes
-that bound a replica. The shipped ones are data in code because the core reads no files; a profile of your own comes
-from `niyama profile fit`.
+that bound a replica. The shipped ones are data in code because the core reads no files; a profile of your own is a file
+(`profile_document.py`), written by `niyama profile fit` or by hand.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from niyama_core.latency import LatencyModel, LinearPiece, PhysicalLaw, ScaledLatency, TwoPieceLaw
 
-__all__ = ["PROFILES", "LatencyProfile"]
+__all__ = ["PROFILES", "LatencyProfile", "names_file", "profile_name_problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,3 +229,15 @@ PROFILES: Mapping[str, LatencyProfile] = MappingProxyType(
         )
     }
 )
+
+
+def names_file(profile: str) -> bool:
+    """Return whether what stands where a profile is named is the path of a file, and no name of a shipped profile."""
+    return "/" in profile or profile.endswith((".yaml", ".yml", ".json"))
+
+
+def profile_name_problem(profile: str) -> str | None:
+    """Return what is wrong with the name of a profile as far as that can be told without opening files, or None."""
+    if profile in PROFILES or names_file(profile):
+        return None
+    return f"{profile!r} is unknown: choose one of {', '.join(PROFILES)}, or name a profile file such as my.yaml"

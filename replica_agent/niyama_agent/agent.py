@@ -9,11 +9,11 @@ import structlog
 from niyama.v1 import replica_pb2, replica_pb2_grpc
 from niyama_core.journal import IterationRecord
 from niyama_core.load import ReplicaLoad
-from niyama_core.profiles import PROFILES
 from niyama_runtime.clock import Clock
 from niyama_runtime.grpc_server import GrpcServer, ServerSettings
 from niyama_runtime.load_board import LoadBoard
 from niyama_runtime.metrics_server import MetricsServer
+from niyama_runtime.profile_file import find_profile
 
 from niyama_agent.decision_log import header_line, open_decision_log
 from niyama_agent.drain import Drain
@@ -169,7 +169,7 @@ class Agent:
 def _paced(settings: AgentSettings) -> PacedSettings:
     engine = settings.engine
     return PacedSettings(
-        profile=PROFILES[engine.profile],
+        profile=find_profile(engine.profile),
         speed=engine.speed,
         noise=engine.noise,
         seed=engine.seed,

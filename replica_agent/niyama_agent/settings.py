@@ -26,9 +26,9 @@ from pathlib import Path
 
 from niyama_core.manifest_reader import ManifestReader
 from niyama_core.policies import SchedulerSettings
-from niyama_core.profiles import PROFILES
 from niyama_core.qos_section import read_scheduler
 from niyama_runtime.load_board import RedisSettings
+from niyama_runtime.profile_file import ProfileError, find_profile
 from niyama_runtime.role_sections import LogSettings, read_log, read_redis, read_server_tls
 from niyama_runtime.tls import ServerTls
 
@@ -57,7 +57,7 @@ class EngineSettings:
 
     Attributes:
         type: what computes tokens.
-        profile: name of the latency profile.
+        profile: name of the latency profile, or the path of its file.
         speed: how many times as fast as the profile the paced engine runs.
         noise: standard deviation of the logarithm of the factor on the paced engine's iteration times.
         seed: of the noise.
@@ -166,10 +166,17 @@ def _read_engine(section: ManifestReader) -> EngineSettings:
         seed=section.integer("seed", 0, least=0, most=2**63 - 1),
         replay=section.flag("replay", False),
     )
-    if engine.profile not in PROFILES:
-        section.problem("profile", f"{engine.profile!r} is unknown: choose one of {', '.join(PROFILES)}")
+    _check_profile(section, engine.profile)
     section.refuse_unknown()
     return engine
+
+
+def _check_profile(section: ManifestReader, profile: str) -> None:
+    """Note when there is no such profile, or its file is wrong."""
+    try:
+        find_profile(profile)
+    except ProfileError as error:
+        section.problem("profile", str(error))
 
 
 def _read_limits(section: ManifestReader) -> Limits:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from niyama_core.journal import IterationRecord, JournalHeader
 from niyama_core.json_records import JsonRecordError
-from niyama_core.profiles import PROFILES
+from niyama_core.profiles import LatencyProfile
 from niyama_core.replay import Difference, replay
+from niyama_runtime.profile_file import ProfileError, find_profile
 
 from niyama_sim.replica import build_planner
 
@@ -50,11 +51,12 @@ class _Entry:
     record: IterationRecord
 
 
-def replay_log(path: Path) -> Iterator[RunReport]:
+def replay_log(path: Path, *, profile: LatencyProfile | None = None) -> Iterator[RunReport]:
     """Yield what comes of each run in a log, the oldest first.
 
     Args:
         path: the newest file; those that were rotated out of it are found by their names.
+        profile: to plan with, whatever the log names.
 
     Raises:
         OSError: a file cannot be read.
@@ -64,7 +66,7 @@ def replay_log(path: Path) -> Iterator[RunReport]:
     files = [*reversed(list(takewhile(Path.exists, _rotated(path)))), path]
     entries = (entry for file in files for entry in _read(file))
     for _, run in groupby(_by_run(entries), key=lambda numbered: numbered[0]):
-        yield _replay_run(entry for _, entry in run)
+        yield _replay_run((entry for _, entry in run), profile)
 
 
 def _rotated(path: Path) -> Iterator[Path]:
@@ -80,17 +82,22 @@ def _by_run(entries: Iterator[_Entry]) -> Iterator[tuple[int, _Entry]]:
         yield run, entry
 
 
-def _replay_run(entries: Iterator[_Entry]) -> RunReport:
+def _replay_run(entries: Iterator[_Entry], profile: LatencyProfile | None) -> RunReport:
     run = _Run(entries)
     if run.first_index != 0:
         stopped = f"it begins at iteration {run.first_index}: what was before has been rotated away"
         return RunReport(run.header, 0, (), stopped)
     header = run.header
-    if header.profile not in PROFILES:
-        raise LogError(f"profile {header.profile!r} of the log is unknown: known are {', '.join(PROFILES)}")
-    planner = build_planner(header.scheduler, PROFILES[header.profile], speed=header.speed)
+    planner = build_planner(header.scheduler, profile or _profile_of(header), speed=header.speed)
     differences = tuple(replay(run, planner))
     return RunReport(header, run.num_read, differences, run.stopped)
+
+
+def _profile_of(header: JournalHeader) -> LatencyProfile:
+    try:
+        return find_profile(header.profile)
+    except ProfileError as error:
+        raise LogError(f"the log's profile: {error}; or say --profile") from error
 
 
 class _Run:

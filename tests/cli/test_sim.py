@@ -1,6 +1,7 @@
 """`niyama sim`: what is simulated and how it is told, and logs that are planned again."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from niyama_cli.__main__ import run
 from niyama_core.journal import IterationRecord, JournalHeader
 from niyama_core.journaled_planner import JournaledPlanner
 from niyama_core.policies import SchedulerSettings
+from niyama_core.profile_document import profile_document
 
-from tests.builders import a_batch_request, a_planner, a_request
+from tests.builders import A100, a_batch_request, a_planner, a_request
 
 A_SHORT_RUN = ["sim", "run", "--workload", "azure-code-2023", "--qps", "4", "--num-requests", "60"]
 
@@ -324,3 +326,17 @@ def test_a_tuning_that_cannot_be_is_refused_in_words(
     capsys: pytest.CaptureFixture[str], options: list[str], words: str
 ) -> None:
     assert words in complaint(capsys, *A_SHORT_TUNING, *options)
+
+
+def test_a_profile_may_be_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(profile_document(replace(A100, name="mine"))))
+    assert figures(capsys, "--profile", str(path))["profile"] == "mine"
+    path.write_text("{}")
+    assert "mine.json: apiVersion: is required" in complaint(capsys, *A_SHORT_RUN, "--profile", str(path))
+
+
+def test_a_log_may_be_planned_again_with_another_profile(capsys: pytest.CaptureFixture[str], log: Path) -> None:
+    write_log(log, some_records())
+    assert run(["sim", "replay", str(log), "--profile", "a100-llama3-8b-artifact"]) == 1
+    assert "predicted_seconds" in capsys.readouterr().out

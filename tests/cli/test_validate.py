@@ -2,12 +2,16 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from niyama_cli.__main__ import run
 from niyama_cli.errors import CommandError
 from niyama_cli.manifest_file import read_cluster
+from niyama_core.profile_document import profile_document
+
+from tests.builders import A100
 
 Capture = pytest.CaptureFixture[str]
 
@@ -130,3 +134,17 @@ def test_one_cluster_is_read_for_those_who_run_it(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"spec\.replicas") as caught:
         read_cluster(Path(write(tmp_path, WRONG)))
     assert len(str(caught.value).splitlines()) > 3
+
+
+def test_a_profile_file_is_found_beside_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = profile_document(replace(A100, name="mine"))
+    write(tmp_path, json.dumps(document), "mine.json")
+    path = Path(write(tmp_path, GOOD.replace("replicas: 2", "engine: {profile: mine.json}")))
+    monkeypatch.chdir("/")
+    assert read_cluster(path).engine.profile == str(tmp_path / "mine.json")
+
+
+def test_a_profile_file_that_is_wrong_is_told_as_a_problem_of_the_manifest(tmp_path: Path, capsys: Capture) -> None:
+    path = write(tmp_path, GOOD.replace("replicas: 2", "engine: {profile: ./nowhere.yaml}"))
+    assert run(["validate", "-f", path]) == 1
+    assert f"{path}: spec.engine.profile: cannot read {tmp_path / 'nowhere.yaml'}" in capsys.readouterr().err

@@ -171,7 +171,7 @@ def test_a_broken_record_is_refused_with_its_line(path: Path, records: list[Iter
 def test_a_profile_that_is_not_known_is_refused(path: Path, records: list[IterationRecord]) -> None:
     write_log(path, records)
     edit_line(path, 0, lambda header: header.update(profile="abacus"))
-    with pytest.raises(LogError, match="profile 'abacus' of the log is unknown: known are a100-llama3-8b"):
+    with pytest.raises(LogError, match="the log's profile: 'abacus' is unknown: choose one of a100-llama3-8b"):
         replayed(path)
 
 
