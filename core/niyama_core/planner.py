@@ -20,6 +20,7 @@ from itertools import count
 from typing import Protocol
 
 from niyama_core.backlog import Backlog
+from niyama_core.calibration import CalibratedLatency
 from niyama_core.decodes import DecodeSet, DecodeSurvey
 from niyama_core.draft import Draft
 from niyama_core.latency import LatencyModel
@@ -96,7 +97,7 @@ class IterationPlanner:
 
     Args:
         policy: order, budget and relegation.
-        predictor: expected time of an iteration.
+        predictor: expected time of an iteration; one that calibrates itself is told of each that was run as planned.
         max_num_seqs: the most requests that hold KV at once.
     """
 
@@ -104,6 +105,8 @@ class IterationPlanner:
         """Start idle."""
         self._policy = policy
         self._predictor = predictor
+        self._calibration = predictor if isinstance(predictor, CalibratedLatency) else None
+        self._latest_plan: IterationPlan | None = None
         self._max_num_seqs = max_num_seqs
         self._turns = count()
         self._live: dict[str, LiveRequest] = {}
@@ -165,7 +168,7 @@ class IterationPlanner:
             draft = self._draft(survey, kv_free_tokens)
             relegated += self._fill(draft, outlook)
             shape, token_budget, chunks = draft.shape(), draft.token_budget, tuple(draft.chunks)
-        return IterationPlan(
+        self._latest_plan = IterationPlan(
             decodes=self._decodes.ids(),
             chunks=chunks,
             relegated=tuple(relegated),
@@ -175,6 +178,7 @@ class IterationPlanner:
             token_budget=token_budget,
             predicted_seconds=self._predictor.iteration_time(shape) if shape.num_tokens else 0.0,
         )
+        return self._latest_plan
 
     def record(self, executed: ExecutedIteration, now: float) -> tuple[str, ...]:
         """Take in what ran until `now`; return the requests that have one more output token.
@@ -191,7 +195,15 @@ class IterationPlanner:
                 begun.append(chunk.request_id)
         prefill_tokens = sum([chunk.num_tokens for chunk in executed.chunks])
         self.rates.observe(prefill_tokens, executed.seconds, budget_spent=executed.budget_spent)
+        if self._calibration is not None:
+            self._calibrate(self._calibration, executed)
         return (*decoded, *begun) if begun else decoded
+
+    def _calibrate(self, calibration: CalibratedLatency, executed: ExecutedIteration) -> None:
+        """Let the predictor learn, unless something else was run than was planned: the shape of that is not known."""
+        plan = self._latest_plan
+        if plan is not None and executed.chunks == plan.chunks and executed.decodes == plan.decodes:
+            calibration.observe(plan.shape, executed.seconds)
 
     def finish(self, request_id: str) -> None:
         """Let go of a request whose answer has ended by itself, and remember its length.

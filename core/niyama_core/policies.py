@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from niyama_core.calibration import CalibratedLatency
 from niyama_core.chunking import ARTIFACT_GRID, Chunking, FixedBudget, SlackGrid, grid_up_to
 from niyama_core.latency import LatencyModel
 from niyama_core.priority import (
@@ -23,7 +24,7 @@ from niyama_core.priority import (
 )
 from niyama_core.relegation import HintedRelegation, NoRelegation, Relegation
 
-__all__ = ["POLICIES", "Policy", "SchedulerSettings", "build_policy"]
+__all__ = ["POLICIES", "Policy", "SchedulerSettings", "build_policy", "build_predictor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class SchedulerSettings:
         token_budget: tokens an iteration, for policies with a fixed budget.
         max_num_seqs: the most requests that hold KV at once.
         max_token_budget: the most tokens an iteration, for policies with dynamic chunking.
+        calibrated: whether the predictor learns from every iteration; a replica that runs keeps it as it started.
     """
 
     policy: str = "niyama"
@@ -46,6 +48,7 @@ class SchedulerSettings:
     token_budget: int = 256
     max_num_seqs: int = 1000
     max_token_budget: int = ARTIFACT_GRID[-1]
+    calibrated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,11 @@ POLICIES: Mapping[str, _Builder] = MappingProxyType(
         "sarathi-sjf": _sarathi(ShortestJob()),
     }
 )
+
+
+def build_predictor(settings: SchedulerSettings, predictor: LatencyModel) -> LatencyModel:
+    """Return what one replica predicts with: `predictor`, or one of its own that begins as that and learns."""
+    return CalibratedLatency(predictor) if settings.calibrated else predictor
 
 
 def build_policy(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:

@@ -93,6 +93,7 @@ def read_scheduler(section: ManifestReader) -> SchedulerSettings:
         safety=section.number("safety", defaults.safety, least=0.5, most=10.0),
         token_budget=section.integer("tokenBudget", defaults.token_budget, least=16, most=65536),
         max_num_seqs=section.integer("maxNumSeqs", defaults.max_num_seqs, least=1, most=100_000),
+        calibrated=section.flag("calibrated", defaults.calibrated),
         max_token_budget=section.integer("maxTokenBudget", defaults.max_token_budget, least=16, most=65536),
     )
     section.refuse_unknown()
@@ -131,6 +132,7 @@ def scheduler_document(settings: SchedulerSettings) -> dict[str, object]:
         "tokenBudget": settings.token_budget,
         "maxNumSeqs": settings.max_num_seqs,
         "maxTokenBudget": settings.max_token_budget,
+        "calibrated": settings.calibrated,
     }
     if settings.alpha is not None:
         document["alpha"] = settings.alpha

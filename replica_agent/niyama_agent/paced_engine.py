@@ -15,7 +15,7 @@ from niyama_core.journal import IterationRecord
 from niyama_core.journaled_planner import JournaledPlanner
 from niyama_core.plan import IterationPlan
 from niyama_core.planner import IterationPlanner
-from niyama_core.policies import Policy, SchedulerSettings, build_policy
+from niyama_core.policies import Policy, SchedulerSettings, build_policy, build_predictor
 from niyama_core.profiles import LatencyProfile
 from niyama_runtime.clock import Clock
 
@@ -112,8 +112,9 @@ class PacedEngine:
         profile = settings.profile.at_speed(settings.speed)
         self._settings = settings
         self._clock = clock
+        self._predictor = build_predictor(settings.scheduler, profile.predictor)
         self._scheduler = IterationPlanner(
-            _policy(settings), profile.predictor, max_num_seqs=settings.scheduler.max_num_seqs
+            self._policy(), self._predictor, max_num_seqs=settings.scheduler.max_num_seqs
         )
         self._planner = JournaledPlanner(self._scheduler, on_iteration)
         self._kv = KvLedger(profile.kv_capacity_tokens)
@@ -207,7 +208,11 @@ class PacedEngine:
     def reschedule(self, scheduler: SchedulerSettings) -> None:
         """Schedule by other settings from the next iteration on; what has been computed stays."""
         self._settings = replace(self._settings, scheduler=scheduler)
-        self._scheduler.adopt(_policy(self._settings), max_num_seqs=scheduler.max_num_seqs)
+        self._scheduler.adopt(self._policy(), max_num_seqs=scheduler.max_num_seqs)
+
+    def _policy(self) -> Policy:
+        """Return the policy, which follows the speed of the machine as the profile does."""
+        return build_policy(self._settings.scheduler, self._predictor).at_speed(self._settings.speed)
 
     def _admit(self, request: EngineRequest, answer: _Answer) -> None:
         request_id = request.request.request_id
@@ -281,9 +286,3 @@ def _answer(request: EngineRequest) -> _Answer:
         length=min(cap, natural),
         reason=FinishReason.LENGTH if natural > cap else FinishReason.STOP,
     )
-
-
-def _policy(settings: PacedSettings) -> Policy:
-    """Return the policy, which follows the speed of the machine as the profile does."""
-    predictor = settings.profile.at_speed(settings.speed).predictor
-    return build_policy(settings.scheduler, predictor).at_speed(settings.speed)

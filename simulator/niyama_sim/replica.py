@@ -2,7 +2,7 @@
 
 from niyama_core.load import ReplicaLoad
 from niyama_core.planner import IterationPlanner
-from niyama_core.policies import SchedulerSettings, build_policy
+from niyama_core.policies import SchedulerSettings, build_policy, build_predictor
 from niyama_core.profiles import LatencyProfile
 
 from niyama_sim.engine import SimulatedEngine
@@ -18,7 +18,7 @@ def build_planner(scheduler: SchedulerSettings, profile: LatencyProfile, *, spee
     Raises:
         ValueError: there is no policy of that name.
     """
-    predictor = profile.at_speed(speed).predictor
+    predictor = build_predictor(scheduler, profile.at_speed(speed).predictor)
     policy = build_policy(scheduler, predictor).at_speed(speed)
     return IterationPlanner(policy, predictor, max_num_seqs=scheduler.max_num_seqs)
 

@@ -53,8 +53,8 @@ TUNABLES: Sequence[Tunable] = (
 )
 """What can be tuned."""
 
-NOT_TUNED: Sequence[str] = ("policy", "max_num_seqs")
-"""Which policy it is, and what the memory of the engine bounds."""
+NOT_TUNED: Sequence[str] = ("policy", "max_num_seqs", "calibrated")
+"""Which policy it is, what the memory of the engine bounds, and what is for machines that drift, not for traffic."""
 
 
 def tunables_of(scheduler: SchedulerSettings, predictor: LatencyModel) -> tuple[Tunable, ...]:

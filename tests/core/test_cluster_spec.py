@@ -177,7 +177,14 @@ def test_classes_survive_being_written_and_read(members: list[QosClass], data: s
 
 @pytest.mark.parametrize("policy", ["niyama", "sarathi-fcfs"])
 def test_the_scheduler_survives_being_written_and_read(policy: str) -> None:
-    fields = {"policy": policy, "alpha": 0.002, "safety": 1.5, "maxNumSeqs": 9, "maxTokenBudget": 8192}
+    fields = {
+        "policy": policy,
+        "alpha": 0.002,
+        "safety": 1.5,
+        "maxNumSeqs": 9,
+        "maxTokenBudget": 8192,
+        "calibrated": True,
+    }
     settings = parse(scheduler=fields).scheduler
     reader = ManifestReader(scheduler_document(settings))
     assert read_scheduler(reader) == settings

@@ -84,6 +84,12 @@ def test_a_short_kv_cache_makes_no_difference(policy: str) -> None:
     assert any(iteration.plan.preempted for iteration in ran)
 
 
+def test_a_predictor_that_learns_makes_no_difference() -> None:
+    body = Body(scheduler=SchedulerSettings(calibrated=True), noise=0.05)
+    learned = ran_alike(body, list(map(admit, mixed(60, qps=OVERLOAD_QPS))))
+    assert learned != through_simulator(Body(noise=0.05), list(map(admit, mixed(60, qps=OVERLOAD_QPS))))
+
+
 def test_a_faster_machine_makes_no_difference() -> None:
     ran_alike(Body(speed=3.0, noise=0.05), list(map(admit, mixed(120, qps=3 * OVERLOAD_QPS))))
 

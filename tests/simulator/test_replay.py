@@ -29,7 +29,13 @@ def some_traffic() -> list[Event]:
 
 
 def write_log(
-    path: Path, records: list[IterationRecord], *, policy: str = "niyama", speed: float = 1.0, max_bytes: int = 10**8
+    path: Path,
+    records: list[IterationRecord],
+    *,
+    policy: str = "niyama",
+    speed: float = 1.0,
+    max_bytes: int = 10**8,
+    calibrated: bool = False,
 ) -> None:
     """Write a decision log as an agent does."""
     document = {
@@ -37,7 +43,7 @@ def write_log(
         "replica": "replica-7",
         "model": "a-model",
         "engine": {"type": "paced", "profile": "a100-llama3-8b", "speed": speed},
-        "scheduler": {"policy": policy},
+        "scheduler": {"policy": policy, "calibrated": calibrated},
     }
     file = open_decision_log(RotationSettings(path, max_bytes, keep=50), parse_settings(document))
     for record in records:
@@ -178,3 +184,14 @@ def test_a_profile_that_is_not_known_is_refused(path: Path, records: list[Iterat
 def test_a_file_that_is_not_there_is_an_error_of_the_system(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         replayed(path)
+
+
+def test_a_planner_whose_predictor_learns_is_replayed_exactly(path: Path) -> None:
+    body = Body(scheduler=SchedulerSettings(calibrated=True), noise=0.05)
+    records = records_of_paced_engine(body, some_traffic())
+    write_log(path, records, calibrated=True)
+    report = replayed(path)
+    assert (report.num_iterations, report.differences) == (len(records), ())
+    other = path.with_name("other.jsonl")
+    write_log(other, records, calibrated=False)
+    assert replayed(other).differences
