@@ -23,6 +23,7 @@ __all__ = [
     "completion_of",
     "router_target",
     "seconds",
+    "seconds_or_none",
     "share",
 ]
 
@@ -89,6 +90,15 @@ def seconds(text: str | float) -> float:
     if duration <= 0:
         raise typer.BadParameter(f"{text!r} is not above zero")
     return duration
+
+
+def seconds_or_none(text: str | float) -> float:
+    """Return the seconds of an option such as `5m`, where `0` is a duration, too.
+
+    Raises:
+        typer.BadParameter: the text is no duration.
+    """
+    return 0.0 if text in ("0", "0s") else seconds(text)
 
 
 def _running_address() -> str | None:

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 from niyama_core.replay import ReplayError
 from niyama_eval.arrivals import parse_arrivals
+from niyama_eval.assessment import LONG_PROMPT_TOKENS
+from niyama_eval.counted import Counted
 from niyama_eval.errors import EvaluationError
 from niyama_eval.results import results_document, slos_of, versions
 from niyama_eval.settings import WorkloadSettings, parse_mix
@@ -26,6 +28,7 @@ from niyama_cli.sim_goodput import app as goodput_app
 from niyama_cli.sim_options import (
     ArrivalsOption,
     ClassesOption,
+    CoolDownOption,
     DurationOption,
     LoadAgeOption,
     LowImportanceOption,
@@ -42,12 +45,14 @@ from niyama_cli.sim_options import (
     SeedOption,
     SiloOption,
     SpreadOption,
+    WarmUpOption,
     WorkloadsOption,
 )
 from niyama_cli.sim_run import (
     PolicyRun,
     draw_workload,
     engine_table,
+    prompt_table,
     run_policies,
     simulated_cluster,
     usual_policy,
@@ -89,6 +94,8 @@ def run(
     low_importance: LowImportanceOption = None,
     num_requests: NumRequestsOption = None,
     duration: DurationOption = None,
+    warm_up: WarmUpOption = 0.0,
+    cool_down: CoolDownOption = 0.0,
     profile: ProfileOption = "a100-llama3-8b",
     noise: NoiseOption = 0.05,
     seed: SeedOption = 1,
@@ -114,11 +121,16 @@ def run(
         )
         requests = draw_workload(settings, cluster.classes, seed=seed)
         warn_of_impossible(requests, cluster.profile, console=console)
-        runs = run_policies(policy or [usual_policy(cluster)], requests, cluster=cluster, console=console)
+        counted = Counted(warm_up, cool_down)
+        policies = policy or [usual_policy(cluster)]
+        runs = run_policies(policies, requests, cluster=cluster, counted=counted, console=console)
     if as_json:
-        print_json(_document(settings, cluster, runs=runs))
+        print_json({**_document(settings, cluster, runs=runs), **asdict(counted)})
     else:
         _print(cluster, runs)
+        if warm_up or cool_down:
+            num_counted = len(next(iter(runs.values())).outcomes)
+            typer.echo(f"{num_counted:,} of {len(requests):,} requests count: warm-up and cool-down are left out")
 
 
 @app.command(
@@ -160,6 +172,7 @@ def _print(cluster: SimulationSettings, runs: Mapping[str, PolicyRun]) -> None:
         outcomes = [outcome for one in runs.values() for outcome in one.outcomes]
         console.print(f"simulated, {replicas} of {cluster.profile.name}", highlight=False)
         console.print(comparison_table({name: one.figures for name, one in runs.items()}, slos=slos_of(outcomes)))
+    console.print(prompt_table(runs))
     console.print(engine_table(runs))
 
 
@@ -172,6 +185,10 @@ def _document(
         "qps": settings.qps,
         "seed": cluster.seed,
         "versions": versions(),
+        "long_prompt_tokens": LONG_PROMPT_TOKENS,
+        "by_prompt": {
+            policy: {name: asdict(side) for name, side in one.by_prompt.items()} for policy, one in runs.items()
+        },
         "engines": {policy: asdict(one.engines) for policy, one in runs.items()},
     }
     return results_document({policy: one.figures for policy, one in runs.items()}, facts)

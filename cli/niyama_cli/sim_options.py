@@ -11,11 +11,12 @@ from niyama_core.profiles import PROFILES
 from niyama_eval.figures import WORKLOADS
 from niyama_runtime.profile_file import ProfileError, find_profile
 
-from niyama_cli.option_types import completion_of, seconds
+from niyama_cli.option_types import completion_of, seconds, seconds_or_none
 
 __all__ = [
     "ArrivalsOption",
     "ClassesOption",
+    "CoolDownOption",
     "DurationOption",
     "LoadAgeOption",
     "LowImportanceOption",
@@ -33,6 +34,7 @@ __all__ = [
     "SeedOption",
     "SiloOption",
     "SpreadOption",
+    "WarmUpOption",
     "WorkloadsOption",
     "known_profile",
     "one_of",
@@ -88,6 +90,26 @@ NumRequestsOption = Annotated[int | None, typer.Option("--num-requests", help="H
 DurationOption = Annotated[
     float | None,
     typer.Option("--duration", parser=seconds, metavar="DURATION", help="For how long requests arrive, such as 30m."),
+]
+WarmUpOption = Annotated[
+    float,
+    typer.Option(
+        "--warm-up",
+        parser=seconds_or_none,
+        metavar="DURATION",
+        show_default="all count",
+        help="Simulate, but do not count, requests that arrive in the first so many seconds.",
+    ),
+]
+CoolDownOption = Annotated[
+    float,
+    typer.Option(
+        "--cool-down",
+        parser=seconds_or_none,
+        metavar="DURATION",
+        show_default="all count",
+        help="Likewise for those of the last so many seconds before the last arrival.",
+    ),
 ]
 MixOption = Annotated[
     str | None,

@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 from niyama_core.slo import QosClasses, default_classes
 from niyama_core.units import format_duration
+from niyama_eval.assessment import LONG_PROMPT_TOKENS
+from niyama_eval.counted import Counted
 from niyama_eval.outcomes import RequestOutcome
+from niyama_eval.prompt_split import PromptSide, by_prompt
 from niyama_eval.results import PolicyResult, summarise
 from niyama_eval.settings import WorkloadSettings
 from niyama_eval.tables import format_share
@@ -28,6 +31,7 @@ __all__ = [
     "PolicyRun",
     "draw_workload",
     "engine_table",
+    "prompt_table",
     "run_policies",
     "simulated_cluster",
     "usual_policy",
@@ -61,10 +65,11 @@ class EngineFigures:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRun:
-    """One policy's run: what became of each request, the figures of that, and what the replicas did."""
+    """One policy's run: what became of the requests that count, the figures of that, and what the replicas did."""
 
     outcomes: Sequence[RequestOutcome]
     figures: PolicyResult
+    by_prompt: Mapping[str, PromptSide]
     engines: EngineFigures
 
 
@@ -130,11 +135,17 @@ def draw_workload(settings: WorkloadSettings, classes: QosClasses, *, seed: int)
 
 
 def run_policies(
-    policies: Sequence[str], workload: Sequence[WorkloadRequest], *, cluster: SimulationSettings, console: Console
+    policies: Sequence[str],
+    workload: Sequence[WorkloadRequest],
+    *,
+    cluster: SimulationSettings,
+    counted: Counted,
+    console: Console,
 ) -> Mapping[str, PolicyRun]:
     """Run the same requests under each policy; progress is shown on `console`.
 
     Raises:
+        EvaluationError: none of the requests counts.
         SimulationError: the cluster cannot run them.
     """
     runs: dict[str, PolicyRun] = {}
@@ -144,8 +155,9 @@ def run_policies(
             task = progress.add_task(policy, total=len(workload))
             settings = cluster.with_policy(policy)
             result = simulate(settings, workload, on_outcome=_step(progress, task))
-            figures = summarise(result.outcomes, class_names=settings.classes.by_name)
-            runs[policy] = PolicyRun(result.outcomes, figures, EngineFigures.of(result))
+            outcomes = counted.of(result.outcomes)
+            figures = summarise(outcomes, class_names=settings.classes.by_name)
+            runs[policy] = PolicyRun(outcomes, figures, by_prompt(outcomes), EngineFigures.of(result))
     return runs
 
 
@@ -160,6 +172,18 @@ def _step(progress: Progress, task: TaskID) -> Callable[[RequestOutcome], None]:
             progress.update(task, completed=num_ended)
 
     return count
+
+
+def prompt_table(runs: Mapping[str, PolicyRun]) -> Table:
+    """Return how many long prompts miss their promise under each policy, and how many short ones."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("policy")
+    table.add_column(f"miss: prompts over {LONG_PROMPT_TOKENS:,} tokens", justify="right")
+    table.add_column("all others", justify="right")
+    for policy, run in runs.items():
+        sides = (run.by_prompt["long"], run.by_prompt["short"])
+        table.add_row(policy, *(f"{format_share(side.violations)} of {side.num_requests:,}" for side in sides))
+    return table
 
 
 def engine_table(runs: Mapping[str, PolicyRun]) -> Table:

@@ -71,6 +71,26 @@ def test_json_has_the_figures_of_every_policy(capsys: pytest.CaptureFixture[str]
     assert (document["replicas"], document["engine"], document["seed"]) == (2, "simulated", 1)
 
 
+def test_long_prompts_are_told_apart_from_short_ones(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    trace = tmp_path / "sizes.csv"
+    trace.write_text("num_prefill_tokens,num_decode_tokens\n6201,5\n6200,5\n100,5\n100,5\n")
+    options = ["sim", "run", "--workload", str(trace), "--qps", "2", "--num-requests", "40"]
+    assert run([*options, "--json"]) == 0
+    sides = json.loads(capsys.readouterr().out)["by_prompt"]["niyama"]
+    assert {name: side["num_requests"] for name, side in sides.items()} == {"long": 10, "short": 30}
+    assert run(options) == 0
+    assert "of 10 " in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_arrives_while_the_run_warms_up_or_cools_down_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    whole, middle = figures(capsys), figures(capsys, "--warm-up", "5s", "--cool-down", "3s")
+    assert whole["engines"] == middle["engines"]
+    assert 0 < middle["policies"]["niyama"]["num_requests"] < whole["policies"]["niyama"]["num_requests"]
+    assert (middle["warm_up"], middle["cool_down"]) == (5.0, 3.0)
+    assert run([*A_SHORT_RUN, "--warm-up", "5s"]) == 0
+    assert "of 60 requests count" in capsys.readouterr().out
+
+
 def test_the_same_seed_gives_the_same_figures(capsys: pytest.CaptureFixture[str]) -> None:
     assert figures(capsys, "--seed", "7") == figures(capsys, "--seed", "7")
     assert figures(capsys, "--seed", "7") != figures(capsys, "--seed", "8")
@@ -140,6 +160,8 @@ def test_routers_and_the_age_of_their_loads_are_told_beside_the_figures(capsys: 
         (["--replicas", "0"], "--replicas"),
         (["--noise", "-1"], "--noise"),
         (["--duration", "10s"], "both it and num_requests are given"),
+        (["--warm-up", "1h"], "leave no request of the run"),
+        (["--cool-down", "later"], "'later' is no duration"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(capsys: pytest.CaptureFixture[str], options: list[str], problem: str) -> None:
