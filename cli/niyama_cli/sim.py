@@ -24,6 +24,7 @@ from rich.console import Console
 from niyama_cli.class_doubts import warn_of_impossible
 from niyama_cli.errors import CommandError, told_plainly
 from niyama_cli.json_output import print_json
+from niyama_cli.sim_compare import app as compare_app
 from niyama_cli.sim_goodput import app as goodput_app
 from niyama_cli.sim_options import (
     ArrivalsOption,
@@ -69,12 +70,14 @@ app = typer.Typer(
     help="Try policies without GPUs, and plan real iterations again.",
     epilog="Example: niyama sim run --workload azure-code-2024 --qps 3 --num-requests 2000 --policy niyama",
 )
+app.add_typer(compare_app)
 app.add_typer(goodput_app)
 app.add_typer(tune_app)
 
 
 @app.command(
-    help="Simulate a cluster under a workload; several policies are given the very same requests.",
+    help="Simulate a cluster under a workload; several policies are given the very same requests. "
+    "(`niyama sim compare` repeats that over seeds, and tells differences from chance.)",
     epilog="Example: niyama sim run --workload azure-code-2024 --qps 3 --num-requests 2000 "
     "--policy sarathi-fcfs --policy niyama",
 )

@@ -10,11 +10,15 @@ from types import MappingProxyType
 
 from niyama_core.placement import PLACEMENTS
 from niyama_core.units import parse_duration
+from niyama_runtime.profile_file import ProfileError, find_profile
 from niyama_sim.settings import RateLimit, SettingsError, SimulationSettings, silo_pools
 
 from niyama_cli.errors import CommandError
 
-__all__ = ["SETTINGS", "changed"]
+__all__ = ["MAX_REPLICAS", "SETTINGS", "changed"]
+
+MAX_REPLICAS = 1024
+"""The most replicas of a simulated cluster."""
 
 Change = Callable[[SimulationSettings, str], SimulationSettings]
 
@@ -41,6 +45,20 @@ def changed(cluster: SimulationSettings, wanted: Mapping[str, str | None]) -> Si
         except ValueError as error:
             raise CommandError(f"{name}: {text!r} is not understood: {error}", exit_code=2) from error
     return cluster
+
+
+def _profile(cluster: SimulationSettings, text: str) -> SimulationSettings:
+    try:
+        return replace(cluster, profile=find_profile(text))
+    except ProfileError as error:
+        raise SettingsError(f"profile: {error}") from error
+
+
+def _replicas(cluster: SimulationSettings, text: str) -> SimulationSettings:
+    num_replicas = int(text)
+    if not 1 <= num_replicas <= MAX_REPLICAS:
+        raise SettingsError(f"replicas: {text} cannot be simulated: give 1 to {MAX_REPLICAS}")
+    return replace(cluster, num_replicas=num_replicas)
 
 
 def _silo(cluster: SimulationSettings, text: str) -> SimulationSettings:
@@ -91,6 +109,8 @@ def _load_age(cluster: SimulationSettings, text: str) -> SimulationSettings:
 
 SETTINGS: Mapping[str, Change] = MappingProxyType(
     {
+        "profile": _profile,
+        "replicas": _replicas,
         "silo": _silo,
         "placement": _placement,
         "rate-limit": _rate_limit,
@@ -98,4 +118,4 @@ SETTINGS: Mapping[str, Change] = MappingProxyType(
         "load-age": _load_age,
     }
 )
-"""The settings by name, in the order in which they are applied: pools first, then what holds within them."""
+"""The settings by name, in the order in which they are applied: machines, their pools, then what holds within them."""

@@ -21,6 +21,7 @@ from niyama_eval.outcomes import OutcomeState, Relegation, RequestOutcome
 __all__ = [
     "ClassResult",
     "PolicyResult",
+    "late_token_fraction",
     "on_time_fraction",
     "results_document",
     "slos_of",
@@ -123,7 +124,7 @@ def _summarise_class(outcomes: Sequence[RequestOutcome]) -> ClassResult:
     return ClassResult(
         num_requests=len(outcomes),
         on_time=on_time_fraction(outcomes),
-        late_token_fraction=_late_token_fraction(outcomes),
+        late_token_fraction=late_token_fraction(outcomes),
         num_relegated=sum(outcome.relegation is not Relegation.NONE for outcome in outcomes),
         ttft_p50_s=_percentile(ttfts, 50),
         ttft_p95_s=_percentile(ttfts, 95),
@@ -134,7 +135,8 @@ def _summarise_class(outcomes: Sequence[RequestOutcome]) -> ClassResult:
     )
 
 
-def _late_token_fraction(outcomes: Iterable[RequestOutcome]) -> float | None:
+def late_token_fraction(outcomes: Iterable[RequestOutcome]) -> float | None:
+    """Return the share of tokens that were late; requests relegated before their first token are left out."""
     counted = [o for o in outcomes if o.relegation is not Relegation.BEFORE_FIRST_TOKEN]
     num_tokens = sum(len(outcome.emitted) for outcome in counted)
     return sum(outcome.num_late_tokens for outcome in counted) / num_tokens if num_tokens else None
