@@ -60,6 +60,7 @@ from niyama_cli.sim_run import (
     workload_facts,
 )
 from niyama_cli.sim_settings import changed
+from niyama_cli.sim_sweep import app as sweep_app
 from niyama_cli.sim_tune import app as tune_app
 
 __all__ = ["app"]
@@ -71,6 +72,7 @@ app = typer.Typer(
     epilog="Example: niyama sim run --workload azure-code-2024 --qps 3 --num-requests 2000 --policy niyama",
 )
 app.add_typer(compare_app)
+app.add_typer(sweep_app)
 app.add_typer(goodput_app)
 app.add_typer(tune_app)
 

@@ -7,6 +7,7 @@ with its confidence interval.
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,6 +59,10 @@ __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
 
+_PlotOption = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw the differences in violations as a PNG.")
+]
+
 _READING = (
     "Mean over the seeds, and the mean of the differences seed by seed with the 95 % interval of Student's t. Less is "
     "better in every row; rows that are zero for both are left out."
@@ -89,6 +94,7 @@ def command(
     seed: SeedOption = 1,
     seeds: SeedsOption = 5,
     jobs: JobsOption = 1,
+    plot: _PlotOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run every contender under the requests of every seed, tell."""
@@ -99,7 +105,7 @@ def command(
     if len(contenders) < 2:
         raise CommandError("compare needs two contenders or more: repeat --policy", exit_code=2)
     is_open = num_requests is None and duration is None
-    with told_plainly(EvaluationError, SimulationError):
+    with told_plainly(EvaluationError, SimulationError, OSError):
         asked = WorkloadSettings(
             workloads=tuple(workload),
             arrivals=parse_arrivals(arrivals),
@@ -114,6 +120,8 @@ def command(
         counted = Counted(warm_up, cool_down)
         contest = Contest(contenders=contenders, workload=asked, seeds=range(seed, seed + seeds), counted=counted)
         found = _by_contender(hold_under_a_bar(contest, jobs=jobs))
+        if plot is not None:
+            _write_plot(plot, contest, found=found)
     if as_json:
         facts = {**workload_facts(asked, cluster), "qps": qps, "seeds": list(contest.seeds), **asdict(counted)}
         print_json({**facts, "contenders": contenders_facts(contest), **_document(found), "versions": versions()})
@@ -134,6 +142,16 @@ def _pairs(found: Mapping[str, Sequence[Figures]]) -> Iterator[tuple[str, Sequen
     (_, first), *others = found.items()
     for name, runs in others:
         yield name, list(contrasts(first, runs))
+
+
+def _write_plot(path: Path, contest: Contest, *, found: Mapping[str, Sequence[Figures]]) -> None:
+    # Imports matplotlib, which takes a second: only who asks for plots waits for it.
+    from niyama_eval import contest_plots, plots
+
+    source = ", ".join(Path(name).name for name in contest.workload.workloads)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = contest_plots.difference_plot(dict(_pairs(found)), first=next(iter(found)), source=source)
+    plots.save_png(figure, path)
 
 
 def _print(contest: Contest, found: Mapping[str, Sequence[Figures]]) -> None:

@@ -16,12 +16,23 @@ from niyama_core.slo import Interactive
 from niyama_eval.outcomes import OutcomeState, Relegation, RequestOutcome
 from niyama_eval.results import on_time_fraction
 
-__all__ = ["MAX_VIOLATIONS", "RULES", "Point", "Rule", "backlog_growth", "measure_point", "run_length"]
+__all__ = [
+    "MAX_LATE_TOKENS",
+    "MAX_VIOLATIONS",
+    "RULES",
+    "Point",
+    "Rule",
+    "backlog_growth",
+    "measure_point",
+    "run_length",
+]
 
 MAX_VIOLATIONS = 0.01
 """The share of a class that may miss its promise, unless a rule is made with another."""
 
 MAX_LATE_TOKENS = 0.001
+"""The share of an interactive class's tokens that may be late, by the strict rule."""
+
 MAX_BACKLOG_GROWTH = 0.01
 
 _NUM_SAMPLES = 200

@@ -1,6 +1,7 @@
-"""`niyama sim compare`: contenders, differences, and what is refused."""
+"""`niyama sim compare` and `niyama sim sweep`: contenders, differences, curves, and what is refused."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,3 +89,53 @@ def test_a_comparison_that_cannot_be_is_refused_in_words(
     capsys: pytest.CaptureFixture[str], options: list[str], problem: str
 ) -> None:
     assert problem in complaint(capsys, *A_SHORT_COMPARISON, *options)
+
+
+def test_differences_are_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    compared(capsys, "--policy", "sarathi-fcfs", "--plot", str(tmp_path / "new" / "differences.png"))
+    assert (tmp_path / "new" / "differences.png").read_bytes().startswith(b"\x89PNG")
+
+
+A_SHORT_SWEEP = ["sim", "sweep", "--workload", "azure-code-2024", "--num-requests", "80"]
+A_SHORT_SWEEP += ["--policy", "niyama", "--policy", "sarathi-fcfs"]
+
+
+def test_a_sweep_has_a_point_for_every_rate_with_long_and_short_prompts_apart(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run([*A_SHORT_SWEEP, "--qps", "3:9:3", "--seeds", "2", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document["curves"]) == ["niyama", "sarathi-fcfs"]
+    for points in document["curves"].values():
+        assert [point["qps"] for point in points] == [3.0, 6.0, 9.0]
+        assert all(len(point["by_seed"]) == 2 for point in points)
+        assert all({"long prompts", "short prompts"} <= set(point["mean"]["violations"]) for point in points)
+    medians = [point["mean"]["p50_s"]["class chat"] for point in document["curves"]["sarathi-fcfs"]]
+    assert medians == sorted(medians)
+
+
+def test_a_sweep_is_a_table_and_pictures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run([*A_SHORT_SWEEP, "--qps", "4,8", "--plots", str(tmp_path / "sweep")]) == 0
+    table = capsys.readouterr().out
+    for word in ("QPS", "sarathi-fcfs", "late tokens", "long", "short", "chat", "median / p99"):
+        assert word in table
+    names = {path.name for path in (tmp_path / "sweep").iterdir()}
+    assert names == {"violations.png", "latency.png", "late-tokens.png"}
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--qps", "0"], "qps: 0 is not above 0"),
+        (["--qps", "few"], "'few' names no rates"),
+        (["--qps", "6:2:1"], "'6:2:1' names no rates"),
+        (["--qps", "1:2"], "'1:2' names no rates"),
+        (["--qps", "1:1000:0.1"], "more than 200 rates"),
+        (["--qps", "2", "--policy", "magic"], "'magic' is unknown"),
+        (["--qps", "2", "--plots", "/dev/null/plots"], "/dev/null"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused_in_words(
+    capsys: pytest.CaptureFixture[str], options: list[str], problem: str
+) -> None:
+    assert problem in complaint(capsys, *A_SHORT_SWEEP, *options)
