@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "sim": "Try policies without GPUs, and plan real iterations again.",
     "capacity": "Find the fewest replicas that keep every promise, and what sharing saves.",
     "assess": "Say what traffic looks like, and which classes it suggests.",
+    "profile": "Make latency profiles of iteration records, and look at them.",
     "validate": "Check manifests and tell everything that is wrong.",
     "demo": "Show a cluster keep promises where first-come-first-served breaks them.",
 }

@@ -40,6 +40,7 @@ from niyama_cli.sim_options import (
     ProfileOption,
     QpsOption,
     RateLimitOption,
+    RecordsOption,
     ReplayProfileOption,
     ReplicasOption,
     RoutersOption,
@@ -49,6 +50,7 @@ from niyama_cli.sim_options import (
     WarmUpOption,
     WorkloadsOption,
 )
+from niyama_cli.sim_records import recorded_in
 from niyama_cli.sim_run import (
     PolicyRun,
     draw_workload,
@@ -104,6 +106,7 @@ def run(
     profile: ProfileOption = "a100-llama3-8b",
     noise: NoiseOption = 0.05,
     seed: SeedOption = 1,
+    records: RecordsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Draw the requests, run them under each policy, tell."""
@@ -128,7 +131,8 @@ def run(
         warn_of_impossible(requests, cluster.profile, console=console)
         counted = Counted(warm_up, cool_down)
         policies = policy or [usual_policy(cluster)]
-        runs = run_policies(policies, requests, cluster=cluster, counted=counted, console=console)
+        with recorded_in(records) as sink:
+            runs = run_policies(policies, requests, cluster=cluster, counted=counted, console=console, on_plan=sink)
     if as_json:
         print_json({**_document(settings, cluster, runs=runs), **asdict(counted)})
     else:

@@ -28,6 +28,7 @@ __all__ = [
     "ProfileOption",
     "QpsOption",
     "RateLimitOption",
+    "RecordsOption",
     "ReplayProfileOption",
     "ReplicasOption",
     "RoutersOption",
@@ -180,6 +181,14 @@ RateLimitOption = Annotated[
         metavar="QPS",
         help="Refuse what comes faster than so many requests per second to the whole cluster; 3.5:10 lets a burst of "
         "10 pass, 3.5 one of a second's worth. Refused requests count as violations.",
+    ),
+]
+RecordsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--records",
+        metavar="FILE",
+        help="Write every iteration down as CSV, for niyama profile fit (docs/profiles.md).",
     ),
 ]
 RoutersOption = Annotated[

@@ -17,6 +17,7 @@ from niyama_eval.tables import format_share
 from niyama_eval.workloads import WorkloadRequest, generate
 from niyama_runtime.profile_file import find_profile
 from niyama_sim.cluster import SimulationResult, simulate
+from niyama_sim.engine import Iteration
 from niyama_sim.settings import SimulationSettings
 from rich import box
 from rich.console import Console
@@ -141,8 +142,9 @@ def run_policies(
     cluster: SimulationSettings,
     counted: Counted,
     console: Console,
+    on_plan: Callable[[str, Iteration], None] | None = None,
 ) -> Mapping[str, PolicyRun]:
-    """Run the same requests under each policy; progress is shown on `console`.
+    """Run the same requests under each policy; progress is shown on `console`, `on_plan` is told of every iteration.
 
     Raises:
         EvaluationError: none of the requests counts.
@@ -154,7 +156,7 @@ def run_policies(
         for policy in dict.fromkeys(policies):
             task = progress.add_task(policy, total=len(workload))
             settings = cluster.with_policy(policy)
-            result = simulate(settings, workload, on_outcome=_step(progress, task))
+            result = simulate(settings, workload, on_plan=on_plan, on_outcome=_step(progress, task))
             outcomes = counted.of(result.outcomes)
             figures = summarise(outcomes, class_names=settings.classes.by_name)
             runs[policy] = PolicyRun(outcomes, figures, by_prompt(outcomes), EngineFigures.of(result))

@@ -1,21 +1,23 @@
 """What can be wrong with what a person asks of this package.
 
     EvaluationError
-    ├── TraceError      a trace file is not what its format promises
+    ├── TableError      a CSV file is not what it should be
+    │   ├── TraceError      a trace is not what its format promises
+    │   └── RecordsError    iteration records that no profile can be made from
     └── WorkloadError   settings that no workload can have
 
-Both say where, what, and what to do about it, in one line that a command can print as it is.
+All say where, what, and what to do about it, in one line that a command can print as it is.
 """
 
-__all__ = ["EvaluationError", "TraceError", "WorkloadError"]
+__all__ = ["EvaluationError", "RecordsError", "TableError", "TraceError", "WorkloadError"]
 
 
 class EvaluationError(ValueError):
     """Something that a person gave to this package cannot be used."""
 
 
-class TraceError(EvaluationError):
-    """A trace file cannot be read.
+class TableError(EvaluationError):
+    """A CSV file cannot be used.
 
     Attributes:
         path: the file as it was named.
@@ -29,6 +31,14 @@ class TraceError(EvaluationError):
         self.path = path
         self.row = row
         self.column = column
+
+
+class TraceError(TableError):
+    """A trace file cannot be read."""
+
+
+class RecordsError(TableError):
+    """Iteration records cannot be read, or are too few or too much alike to make a profile from."""
 
 
 class WorkloadError(EvaluationError):

@@ -9,7 +9,6 @@ A trace is read whole and checked row by row, and kept as columns: the week-long
 """
 
 import csv
-import gzip
 import math
 import zlib
 from array import array
@@ -24,13 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from niyama_eval.errors import TraceError
+from niyama_eval.table_file import open_table
 
 __all__ = ["MAX_TOKENS", "Trace", "TraceFormat", "TraceRequest", "read_trace"]
 
 MAX_TOKENS = 262_144
 """The most prompt or output tokens a row may ask for, unless the caller allows more."""
-
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ def read_trace(path: str | PathLike[str], *, max_rows: int | None = None, max_to
     name = str(path)
     reader = _Reader(name, max_tokens)
     try:
-        with _open(Path(path)) as text:
+        with open_table(Path(path)) as text:
             return reader.read(text, max_rows)
     except EOFError as error:
         raise reader.broken("the compressed file breaks off; fetch it again, whole") from error
@@ -113,14 +111,6 @@ def read_trace(path: str | PathLike[str], *, max_rows: int | None = None, max_to
         raise reader.broken(f"cannot be read ({reason}); name a CSV file, plain or gzip") from error
     except (UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise reader.broken("is no CSV text; name a CSV file in UTF-8, plain or gzip") from error
-
-
-def _open(path: Path) -> IO[str]:
-    """Open a plain or compressed file as text; the first bytes tell which, whatever it is called."""
-    with path.open("rb") as file:
-        compressed = file.read(2) == _GZIP_MAGIC
-    opener = gzip.open if compressed else open
-    return opener(path, "rt", encoding="utf-8-sig", newline="")
 
 
 class _Reader:

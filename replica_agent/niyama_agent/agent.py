@@ -21,10 +21,10 @@ from niyama_agent.engine import EngineDiedError
 from niyama_agent.grpc_service import ReplicaService
 from niyama_agent.identity import VERSION, Identity
 from niyama_agent.intake import Intake
+from niyama_agent.iteration_file import open_iteration_records
 from niyama_agent.load_reporter import LoadReporter
 from niyama_agent.metrics import AgentMetrics
 from niyama_agent.paced_engine import PacedEngine, PacedSettings
-from niyama_agent.profiler import open_iteration_records
 from niyama_agent.settings import AgentSettings
 
 __all__ = ["Agent", "Endpoints"]

@@ -1,47 +1,152 @@
-"""Iteration records: one CSV row an iteration, what `niyama profile fit` makes latency profiles from.
+"""Fits latency models to iteration records: a random forest, compiled to what a planner can evaluate in microseconds.
 
-The columns are the sums that an iteration's time depends on (`niyama_core.latency.IterationShape`), the number of
-chunks, the token budget and the measured seconds.
+The forest finds what an iteration of each shape usually takes, whatever form the law has. It is far too slow to plan
+with (milliseconds a call), knows nothing beyond the records, and may fall where a chunk grows. So it is *compiled*: a
+sum of curves that never fall (`niyama_core.additive_law`) is fitted to what the forest says of the recorded shapes, by
+non-negative least squares of relative errors. A search for the largest chunk that fits can rely on such a sum, it goes
+on with the last slope beyond the records, and it evaluates in microseconds.
+
+The times are fitted in logarithms: half of the iterations of a shape take longer than what is predicted.
 """
 
-from niyama_core.journal import IterationRecord
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise
 
-from niyama_agent.record_file import RecordFile
-from niyama_agent.settings import RotationSettings
+import numpy as np
+from niyama_core.additive_law import AdditiveLaw, Curve
+from niyama_eval.iteration_records import IterationRecords
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LinearRegression
 
-__all__ = ["COLUMNS", "open_iteration_records"]
+__all__ = ["MOST_RECORDS", "FittedForest", "fit_forest"]
 
-COLUMNS = (
-    "prefill_tokens",
-    "num_decodes",
-    "decode_context_tokens",
-    "prefill_context_tokens",
-    "prefill_attention",
-    "num_chunks",
-    "token_budget",
-    "seconds",
-)
+MOST_RECORDS = 50_000
+"""More are thinned out evenly: they would take long and tell little more."""
+
+_NUM_TREES = 60
+_LEAST_IN_A_LEAF = 8
+_LEAST_SECONDS = 1e-6
+
+# Where curves may bend. Kernels compute tokens in tiles: at the ends of the larger ones there may also be a step.
+_TOKENS = (64, 128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1280, 1536, 2048, 3072, 4096)
+_STEPS = frozenset((256, 512, 1024, 2048))
+_DECODES = (8, 16, 32, 64, 128, 256, 512)
+_CONTEXT = (2**15, 2**17, 2**19)
+_PREFILL_CONTEXT = (2048, 4096, 8192, 16_384)
+_ATTENTION = (2**20, 2**22, 2**24)
+# A piece on which fewer records lie would follow their noise.
+_LEAST_ON_A_PIECE = 40
+# The last slope goes on beyond the records, so it is taken from the last four tenths of their range at least.
+_LAST_BEND = 0.6
+
+Column = NDArray[np.float64]
 
 
-def open_iteration_records(settings: RotationSettings) -> RecordFile:
-    """Return a file that takes iterations.
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedForest:
+    """A forest that was trained on records.
 
-    Raises:
-        OSError: it cannot be written.
+    Attributes:
+        regressor: scikit-learn's, of the logarithm of seconds.
+        records: those that it was trained on.
     """
-    return RecordFile(settings, header=",".join(COLUMNS), render=_row)
+
+    regressor: RandomForestRegressor
+    records: IterationRecords
+
+    def predict(self, records: IterationRecords) -> Column:
+        """Return the seconds that the forest predicts for each record."""
+        return np.exp(np.asarray(self.regressor.predict(_features(records)), np.float64))
+
+    def compile(self) -> AdditiveLaw:
+        """Return the sum of curves that is nearest to what the forest says of its records."""
+        return _nearest_curves(self.records, self.predict(self.records))
 
 
-def _row(record: IterationRecord) -> str:
-    plan, shape = record.plan, record.plan.shape
-    values = (
-        shape.prefill_tokens,
-        shape.num_decodes,
-        shape.decode_context_tokens,
-        shape.prefill_context_tokens,
-        shape.prefill_attention,
-        len(plan.chunks),
-        plan.token_budget,
-        record.seconds,
+def fit_forest(records: IterationRecords, *, seed: int = 0) -> FittedForest:
+    """Return a forest trained on the records, or on `MOST_RECORDS` of them."""
+    kept = np.unique(np.linspace(0, len(records) - 1, min(len(records), MOST_RECORDS)).astype(np.int64))
+    mask = np.zeros(len(records), np.bool_)
+    mask[kept] = True
+    records = records.where(mask)
+    regressor = RandomForestRegressor(_NUM_TREES, min_samples_leaf=_LEAST_IN_A_LEAF, random_state=seed)
+    regressor.fit(_features(records), np.log(records.seconds))
+    return FittedForest(regressor, records)
+
+
+def _features(records: IterationRecords) -> Column:
+    return np.column_stack(
+        [
+            records.num_tokens,
+            records.prefill_tokens,
+            records.num_decodes,
+            records.decode_context_tokens,
+            records.prefill_context_tokens,
+            records.prefill_attention,
+        ]
     )
-    return ",".join(map(repr, values))
+
+
+class _Ramps:
+    """The pieces of one curve as columns of a regression: each grows within its piece and is level outside."""
+
+    def __init__(self, x: Column, bends: Sequence[int], *, steps: frozenset[int] = frozenset()) -> None:
+        self._knots = [0.0]
+        for bend in bends:
+            before, after = np.count_nonzero((x > self._knots[-1]) & (x <= bend)), np.count_nonzero(x > bend)
+            if min(before, after) >= _LEAST_ON_A_PIECE and bend <= _LAST_BEND * x.max():
+                self._knots += [float(bend), bend + 1.0] if bend in steps else [float(bend)]
+        ends = (*self._knots[1:], np.inf)
+        self.columns = [np.clip(x - start, 0.0, end - start) for start, end in zip(self._knots, ends, strict=True)]
+
+    def curve(self, slopes: Sequence[float], *, first: float = 0.0) -> Curve:
+        """Return the curve of these slopes that begins with `first`."""
+        values = [first]
+        for (start, end), slope in zip(pairwise(self._knots), slopes, strict=False):
+            values.append(values[-1] + slope * (end - start))
+        return Curve.through(list(zip(self._knots, map(_brief, values), strict=True)), beyond=_brief(slopes[-1]))
+
+
+def _nearest_curves(records: IterationRecords, seconds: Column) -> AdditiveLaw:
+    has_prefill, has_decodes = records.prefill_tokens > 0, records.num_decodes > 0
+    curves = (
+        _Ramps(records.num_tokens, _TOKENS, steps=_STEPS),
+        _Ramps(records.num_decodes, _DECODES),
+        _Ramps(records.decode_context_tokens, _CONTEXT),
+        _Ramps(np.where(has_prefill, records.prefill_context_tokens, 0.0), _PREFILL_CONTEXT),
+        _Ramps(records.prefill_attention, _ATTENTION),
+    )
+    ones = np.ones(len(records))
+    single = [ones, records.prefill_tokens, has_prefill.astype(np.float64), has_decodes.astype(np.float64)]
+    weights = _relative_least_squares([*single, *(column for ramps in curves for column in ramps.columns)], seconds)
+    every, prefill, any_prefill, any_decode = weights[: len(single)]
+    slopes = iter(weights[len(single) :])
+    tokens, *others = ([*islice(slopes, len(ramps.columns))] for ramps in curves)
+    decodes, decode_context, prefill_context, attention = map(_Ramps.curve, curves[1:], others)
+    return AdditiveLaw(
+        # An iteration takes some time, even where records would have it that only its parts do.
+        tokens=curves[0].curve(tokens, first=max(every, _LEAST_SECONDS)),
+        decodes=decodes,
+        decode_context=decode_context,
+        prefill_context=prefill_context,
+        attention=attention,
+        prefill=_brief(prefill),
+        any_prefill=_brief(any_prefill),
+        any_decode=_brief(any_decode),
+    )
+
+
+def _relative_least_squares(columns: Sequence[Column], seconds: Column) -> list[float]:
+    """Return weights, none below 0, under which the columns add up to the seconds with the least relative errors."""
+    table = np.column_stack(columns)
+    scales = np.maximum(table.max(axis=0), 1.0)
+    fitted = LinearRegression(fit_intercept=False, positive=True)
+    fitted.fit(table / scales / seconds[:, None], np.ones(len(seconds)))
+    return [float(weight) for weight in fitted.coef_ / scales]
+
+
+def _brief(number: float) -> float:
+    """Return the number with six digits, which keeps the order of numbers: files are read by people, too."""
+    return float(f"{number:.6g}")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from niyama_agent.decision_log import header_line, open_decision_log
-from niyama_agent.profiler import COLUMNS, open_iteration_records
+from niyama_agent.iteration_file import open_iteration_records
 from niyama_agent.record_file import RecordFile
 from niyama_agent.settings import RotationSettings, parse_settings
+from niyama_core.iteration_csv import COLUMNS
 from niyama_core.journal import IterationRecord, JournalHeader
 from niyama_core.planner import IterationPlanner
 from niyama_core.policies import build_policy
