@@ -3,6 +3,7 @@
 import typer
 
 from niyama_cli.profile_fit import app as fit_app
+from niyama_cli.profile_show import app as show_app
 
 __all__ = ["app"]
 
@@ -13,3 +14,4 @@ app = typer.Typer(
     epilog="Example: niyama profile fit iterations.csv --like a100-llama3-8b -o my.json",
 )
 app.add_typer(fit_app)
+app.add_typer(show_app)

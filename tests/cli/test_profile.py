@@ -65,3 +65,41 @@ def test_records_that_cannot_be_are_one_clear_line(capsys: Captured, tmp_path: P
     said = capsys.readouterr().err
     assert said.startswith(f"niyama: {path}, row 1, column num_decodes: the header lacks it")
     assert not (tmp_path / "p.json").exists()
+
+
+def test_a_profile_is_shown_as_tables_and_as_a_picture(capsys: Captured, fitted: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "deep" / "curve.png"
+    capsys.readouterr()
+    assert run(["profile", "show", str(fitted), "--plot", str(picture)]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "my: meta-llama",
+        "Iterations with 32 decodes of 1,500 tokens",
+        "2,552",
+        "The largest chunk in a time",
+    ):
+        assert words in said
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_published_throughput_is_shown_in_json(capsys: Captured) -> None:
+    assert run(["profile", "show", "a100-llama3-8b-artifact", "--decodes", "0", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    rate = {point["chunk_tokens"]: point["prefill_tokens_per_second"] for point in said["iterations"]}
+    assert 0 not in rate
+    assert rate[2552] / rate[256] == pytest.approx(1.5, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere.yaml"], "nowhere.yaml"),
+        (["a100"], "'a100' is unknown: choose one of"),
+        (["a100-llama3-8b", "--decodes", "-1"], "--decodes"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_in_words(capsys: Captured, arguments: list[str], told: str) -> None:
+    assert run(["profile", "show", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("niyama: ")
+    assert told in said
