@@ -31,6 +31,7 @@ from niyama_cli.sim_options import (
     ClassesOption,
     CoolDownOption,
     DurationOption,
+    FaultsOption,
     LoadAgeOption,
     LowImportanceOption,
     MixOption,
@@ -95,6 +96,7 @@ def run(
     rate_limit: RateLimitOption = None,
     routers: RoutersOption = None,
     load_age: LoadAgeOption = None,
+    fault: FaultsOption = None,
     arrivals: ArrivalsOption = "poisson",
     mix: MixOption = None,
     classes: ClassesOption = None,
@@ -115,7 +117,7 @@ def run(
         classes=classes, placement="niyama", profile=profile, replicas=replicas, noise=noise, seed=seed
     )
     wanted = {"silo": silo, "placement": placement, "rate-limit": rate_limit, "routers": routers, "load-age": load_age}
-    cluster = changed(whole, wanted)
+    cluster = changed(whole, {**wanted, "fault": ",".join(fault) if fault else None})
     with told_plainly(EvaluationError, SimulationError):
         settings = WorkloadSettings(
             workloads=tuple(workload),

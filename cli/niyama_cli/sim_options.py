@@ -18,6 +18,7 @@ __all__ = [
     "ClassesOption",
     "CoolDownOption",
     "DurationOption",
+    "FaultsOption",
     "LoadAgeOption",
     "LowImportanceOption",
     "MixOption",
@@ -208,6 +209,16 @@ LoadAgeOption = Annotated[
         metavar="DURATION",
         show_default="100ms",
         help="How old the loads may be by which routers place; they are at least half as old. With 0 routers know all.",
+    ),
+]
+FaultsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        metavar="TEXT",
+        help="What goes wrong: lose:3@10m (replica 3 is lost), lose:3@10m:90s (and is back after 90 s), "
+        "slow:0@5m:2m:1.5 (replica 0 takes 1.5 times as long for 2 minutes), restart:all@10m:30s (one after the other "
+        "is drained and away for 30 s); may be repeated.",
     ),
 ]
 ReplicasOption = Annotated[int, typer.Option("--replicas", min=1, max=1024, help="How many replicas to simulate.")]

@@ -116,6 +116,7 @@ def workload_facts(settings: WorkloadSettings, cluster: SimulationSettings) -> M
         "rate_limit": None if cluster.rate_limit is None else asdict(cluster.rate_limit),
         "routers": cluster.num_routers,
         "load_age_s": cluster.load_age,
+        "faults": [{"kind": type(fault).__name__.lower(), **asdict(fault)} for fault in cluster.faults],
         "engine": "simulated",
         "profile": cluster.profile.name,
         "iteration_noise_sigma": cluster.noise,

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from niyama_core.placement import PLACEMENTS
 from niyama_core.units import parse_duration
 from niyama_runtime.profile_file import ProfileError, find_profile
+from niyama_sim.faults import parse_faults
 from niyama_sim.settings import RateLimit, SettingsError, SimulationSettings, silo_pools
 
 from niyama_cli.errors import CommandError
@@ -107,6 +108,15 @@ def _load_age(cluster: SimulationSettings, text: str) -> SimulationSettings:
     return replace(cluster, load_age=0.0 if text == "0" else parse_duration(text))
 
 
+def _fault(cluster: SimulationSettings, text: str) -> SimulationSettings:
+    """Let things go wrong, with commas between them: `lose:3@10m,slow:0@5m:2m:1.5`."""
+    try:
+        faults = parse_faults(text)
+    except ValueError as error:
+        raise SettingsError(f"fault: {error}") from None
+    return replace(cluster, faults=(*cluster.faults, *faults))
+
+
 SETTINGS: Mapping[str, Change] = MappingProxyType(
     {
         "profile": _profile,
@@ -116,6 +126,7 @@ SETTINGS: Mapping[str, Change] = MappingProxyType(
         "rate-limit": _rate_limit,
         "routers": _routers,
         "load-age": _load_age,
+        "fault": _fault,
     }
 )
 """The settings by name, in the order in which they are applied: machines, their pools, then what holds within them."""

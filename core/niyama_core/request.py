@@ -24,6 +24,8 @@ class Request:
         max_output_tokens: a cap on the answer, not an estimate.
         app: application, whose answers' lengths are remembered together.
         relegated: whether the router has already given up on its promise.
+        next_due: of an interactive answer that goes on here after it began elsewhere, the instant its next token is
+            due; None of any other request.
     """
 
     request_id: str
@@ -33,6 +35,7 @@ class Request:
     max_output_tokens: int
     app: str = ""
     relegated: bool = False
+    next_due: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +86,8 @@ class LiveRequest:
                 self.tbt, self.prefill_due = None, self.due - self.decode_seconds
         self.prefill_target = self.request.num_prompt_tokens
         self.relegated = self.request.relegated
+        if self.tbt is not None and self.request.next_due is not None:
+            self.next_due = self.prefill_due = self.request.next_due
 
     @property
     def is_important(self) -> bool:
@@ -108,7 +113,7 @@ class LiveRequest:
     @property
     def is_untouched(self) -> bool:
         """Whether it has neither KV nor tokens: moving it elsewhere or putting it off wastes nothing."""
-        return not self.prefilled and not self.emitted
+        return not self.prefilled and not self.emitted and self.request.next_due is None
 
     @property
     def context_tokens(self) -> int:
@@ -153,5 +158,6 @@ class LiveRequest:
     def _emit(self, now: float) -> None:
         self.emitted += 1
         if self.tbt is not None:
-            anchor = max(now, self.due) if self.emitted == 1 else self.next_due
+            begins = self.emitted == 1 and self.request.next_due is None
+            anchor = max(now, self.due) if begins else self.next_due
             self.next_due = anchor + self.tbt

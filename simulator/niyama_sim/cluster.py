@@ -1,19 +1,22 @@
 """A simulated cluster: arrivals are placed, iterations end one after the other, relegated requests are moved.
 
-Two kinds of events move time: the next arrival, and the end of some replica's iteration. Arrivals at the instant of an
-end come first, as they do in production, where they wait for the next plan.
+Two kinds of events move time: the next arrival, and the end of some replica's iteration; faults, if there are any, are
+a third. Arrivals at the instant of an end come first, as they do in production, where they wait for the next plan.
 """
 
 import heapq
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-from niyama_core.placement import PlacementRequest, Refusal, place, rescue
+from niyama_core.placement import Placed, PlacementRequest, Refusal, RefusalReason, place, rescue
+from niyama_core.slo import OnOverload
 from niyama_eval.outcomes import RequestOutcome
 from niyama_eval.workloads import WorkloadRequest
 
 from niyama_sim.door import SimulationError, TokenBucket, check_workload, router_of
 from niyama_sim.engine import EngineCounts, Iteration
+from niyama_sim.fault_injection import FaultInjection
 from niyama_sim.journey import Journey
 from niyama_sim.load_board import LoadBoard
 from niyama_sim.replica import SimulatedReplica
@@ -109,9 +112,20 @@ class Simulation:
         self._by_name = {replica.name: replica for replica in self._replicas}
         self._journeys: dict[str, Journey] = {}
         self._outcomes: dict[str, RequestOutcome] = {}
-        self._ends: list[tuple[float, int, SimulatedReplica]] = []
-        self._num_ends = 0
+        self._waiting: list[Journey] = []
+        # The end of each replica's iteration, and whatever else is to happen; equals in the order of their numbers.
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._num_events = 0
+        self._ends: dict[str, Callable[[], None]] = {
+            replica.name: partial(self._end_iteration, replica) for replica in self._replicas
+        }
         self._now = 0.0
+        self._faults = FaultInjection(self, self._replicas, faults=settings.faults)
+
+    @property
+    def now(self) -> float:
+        """The instant that it is."""
+        return self._now
 
     def run(self, workload: Sequence[WorkloadRequest]) -> SimulationResult:
         """Run the workload until every answer has ended.
@@ -126,17 +140,26 @@ class Simulation:
                 self._board.report(beat)
             self._run_until(asked.arrival)
             self._arrive(asked)
-        self._run_until(float("inf"))
+        while self._events and self._journeys:
+            self._next_event()
         for journey in self._journeys.values():
-            self._end(journey.outcome())
+            self._end(journey.outcome() if journey.replica else journey.failed())
         outcomes = tuple(self._outcomes[asked.request_id] for asked in workload)
         return SimulationResult(outcomes, tuple(replica.engine.counts for replica in self._replicas), self._now)
 
     def _run_until(self, instant: float) -> None:
-        """Complete every iteration that ends before `instant`."""
-        while self._ends and self._ends[0][0] < instant:
-            self._now, _, replica = heapq.heappop(self._ends)
-            self._end_iteration(replica)
+        """Let everything happen that is to happen before `instant`."""
+        while self._events and self._events[0][0] < instant:
+            self._next_event()
+
+    def _next_event(self) -> None:
+        self._now, _, happen = heapq.heappop(self._events)
+        happen()
+
+    def call_at(self, instant: float, action: Callable[[], None]) -> None:
+        """Do something at an instant, unless all requests have ended before."""
+        self._num_events += 1
+        heapq.heappush(self._events, (instant, self._num_events, action))
 
     def _arrive(self, asked: WorkloadRequest) -> None:
         """Place a request that arrives, if it is let in."""
@@ -148,18 +171,62 @@ class Simulation:
         router = self._routers[journey.router]
         request = self._placement_request(journey)
         placed = place(request, router.candidates(self._now), policy=router.placement)
-        if isinstance(placed, Refusal):
+        if isinstance(placed, Refusal) and placed.reason is RefusalReason.OVERLOAD:
             self._end(journey.rejected())
             return
         self._journeys[asked.request_id] = journey
-        self._send(journey, self._by_name[placed.replica])
+        self._follow(journey, placed)
+
+    def _follow(self, journey: Journey, placed: Placed | Refusal) -> None:
+        """Send a request where it was placed; without any replica it waits for one."""
+        match placed:
+            case Placed(replica=name):
+                self._send(journey, self._by_name[name])
+            case Refusal():
+                journey.wait()
+                self._waiting.append(journey)
+
+    def _place_anew(self, journey: Journey) -> None:
+        """Place a request whose replica is gone; it was let in, so it is not refused any more."""
+        if not journey.emitted_at:
+            journey.restore()
+        router = self._routers[journey.router]
+        asked = self._placement_request(journey)
+        request = replace(asked, promise=replace(asked.promise, on_overload=OnOverload.QUEUE))
+        self._follow(journey, place(request, router.candidates(self._now), policy=router.placement))
+
+    def give_up(self, replica: SimulatedReplica, request_ids: Iterable[str] | None = None) -> None:
+        """Take requests off a replica, or all of them and the iteration that runs, and place them anew."""
+        if request_ids is None:
+            self._abandon_iteration(replica)
+            request_ids = [one for one, journey in self._journeys.items() if journey.replica == replica.name]
+        given_up = [self._journeys[request_id] for request_id in request_ids]
+        for journey in given_up:
+            replica.engine.abort(journey.asked.request_id)
+        replica.has_changed = True
+        for journey in given_up:
+            self._place_anew(journey)
+
+    def _abandon_iteration(self, replica: SimulatedReplica) -> None:
+        if replica.engine.abandon(self._now):
+            self._events = [event for event in self._events if event[2] is not self._ends[replica.name]]
+            heapq.heapify(self._events)
+
+    def welcome(self, replica: SimulatedReplica) -> None:
+        """Let routers see a replica as it is, and place whoever waits for one."""
+        self._board.renew(replica, self._now)
+        for router in self._routers:
+            router.forget(replica.name)
+        waiting, self._waiting = self._waiting, []
+        for journey in waiting:
+            self._place_anew(journey)
 
     def _send(self, journey: Journey, replica: SimulatedReplica) -> None:
         journey.arrive(replica.name)
         asked = journey.asked
-        self._routers[journey.router].expect(replica.name, asked.num_prompt_tokens, now=self._now)
+        self._routers[journey.router].expect(replica.name, journey.num_prompt_tokens, now=self._now)
         cap = self._settings.output_cap(asked.num_prompt_tokens)
-        replica.engine.admit(journey.request(cap), asked.num_output_tokens, emitted_at=journey.emitted_at)
+        replica.engine.admit(journey.request(cap), journey.num_output_tokens, emitted_at=journey.emitted_at)
         replica.has_changed = True
         if replica.engine.running is None:
             self._begin_iteration(replica)
@@ -168,9 +235,11 @@ class Simulation:
         replica.has_changed = True
         iteration = replica.engine.begin(self._now)
         if iteration is None:
+            if not replica.takes_requests and len(replica.engine.planner) == 0:
+                self._faults.idle(replica)
             return
-        self._num_ends += 1
-        heapq.heappush(self._ends, (iteration.ends, self._num_ends, replica))
+        self._num_events += 1
+        heapq.heappush(self._events, (iteration.ends, self._num_events, self._ends[replica.name]))
         if self._on_plan is not None:
             self._on_plan(replica.name, iteration)
         for request_id in iteration.plan.relegated:
@@ -210,7 +279,7 @@ class Simulation:
         asked = journey.asked
         return PlacementRequest(
             promise=asked.promise,
-            num_prompt_tokens=asked.num_prompt_tokens,
+            num_prompt_tokens=journey.num_prompt_tokens,
             expected_output_tokens=self._routers[journey.router].lengths.expected(
                 asked.app, self._settings.max_output_tokens
             ),

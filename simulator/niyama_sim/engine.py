@@ -133,6 +133,14 @@ class SimulatedEngine:
         self._count(iteration)
         return finished
 
+    def abandon(self, now: float) -> bool:
+        """Break off the iteration that runs, which comes to nothing; return whether one did."""
+        iteration, self.running = self.running, None
+        if iteration is None:
+            return False
+        self.counts.busy_seconds += now - iteration.begins
+        return True
+
     def _count(self, iteration: Iteration) -> None:
         counts, shape = self.counts, iteration.plan.shape
         counts.num_iterations += 1

@@ -3,7 +3,9 @@
 from array import array
 from dataclasses import dataclass, field
 
+from niyama_core.deadlines import TokenClock
 from niyama_core.request import Request
+from niyama_core.slo import Batch
 from niyama_eval.outcomes import OutcomeState, Relegation, RequestOutcome
 from niyama_eval.workloads import WorkloadRequest
 
@@ -17,7 +19,7 @@ class Journey:
     Attributes:
         asked: the request of the workload.
         router: which router it came to.
-        replica: where it is.
+        replica: where it is; empty when nowhere.
         emitted_at: instants of its tokens; all are there when it has left its replica.
         relegation: whether and when it was relegated.
         visited: the replicas it has been on.
@@ -33,21 +35,47 @@ class Journey:
     is_done: bool = False
 
     def request(self, max_output_tokens: int) -> Request:
-        """Return the request as a planner may know it: with the cap on its answer, without the answer's length."""
-        asked = self.asked
+        """Return the request as a planner may know it: with the cap on its answer, without the answer's length.
+
+        An answer that has begun elsewhere is resumed: what has been emitted is computed again as if it were prompt.
+        """
+        asked, num_emitted = self.asked, len(self.emitted_at)
         return Request(
             request_id=asked.request_id,
             promise=asked.promise,
             arrival=asked.arrival,
-            num_prompt_tokens=asked.num_prompt_tokens,
-            max_output_tokens=max_output_tokens,
+            num_prompt_tokens=self.num_prompt_tokens,
+            max_output_tokens=max_output_tokens - num_emitted,
             app=asked.app,
+            next_due=self._next_due(),
         )
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Tokens to compute before its next token."""
+        return self.asked.num_prompt_tokens + len(self.emitted_at)
+
+    @property
+    def num_output_tokens(self) -> int:
+        """Tokens of its answer that are still to come, if no cap ends it before."""
+        return self.asked.num_output_tokens - len(self.emitted_at)
+
+    def _next_due(self) -> float | None:
+        """Return when the next token of an interactive answer that has begun is due."""
+        slo = self.asked.promise.slo
+        if isinstance(slo, Batch) or not self.emitted_at:
+            return None
+        clock = TokenClock.started(self.asked.arrival, slo, first_token_at=self.emitted_at[0])
+        return clock.due(len(self.emitted_at))
 
     def arrive(self, replica: str) -> None:
         """Note that it is on a replica."""
         self.replica = replica
         self.visited.append(replica)
+
+    def wait(self) -> None:
+        """Note that it is on no replica."""
+        self.replica = ""
 
     def relegate(self) -> None:
         """Note that it was relegated, the first time that it is."""
@@ -68,6 +96,11 @@ class Journey:
             num_moves=max(0, len(self.visited) - 1),
             replica=self.replica,
         )
+
+    def failed(self) -> RequestOutcome:
+        """Return that no replica was there to serve it."""
+        emitted = array("d", [instant - self.asked.arrival for instant in self.emitted_at])
+        return RequestOutcome.of(self.asked, OutcomeState.FAILED, emitted=emitted, relegation=self.relegation)
 
     def rejected(self) -> RequestOutcome:
         """Return that it was refused at the door."""

@@ -67,6 +67,13 @@ class LoadBoard:
         self._reports = {kept: report for kept, report in self._reports.items() if kept >= beat - 1}
         self._reports[beat] = Report(beat, at, [replica.load(at) for replica in self._replicas])
 
+    def renew(self, replica: SimulatedReplica, now: float) -> None:
+        """Put the load that a replica has just come back with in place of what it said before it left."""
+        place = self._replicas.index(replica)
+        for beat, report in self._reports.items():
+            loads = [*report.loads[:place], replica.load(now), *report.loads[place + 1 :]]
+            self._reports[beat] = Report(beat, report.at, loads)
+
     def visible(self, now: float) -> Report | None:
         """Return the report that routers see; None when it was not made, because nobody asked at its time."""
         return self._reports.get(self.beat_of(now) - 1)

@@ -42,21 +42,22 @@ class SimulatedRouter:
         self._within: dict[str, _Placed] = {}
 
     def candidates(self, now: float) -> list[Candidate]:
-        """Return the replicas as this router sees them.
+        """Return the replicas that take requests, as this router sees them.
 
         Loads that nobody had reported in time, because no request came meanwhile, are seen as they are.
         """
         report = self._board.visible(now)
         if report is None:
-            return [Candidate(one.load(now), serves=one.serves) for one in self._replicas]
+            return [Candidate(one.load(now), serves=one.serves) for one in self._replicas if one.takes_requests]
         self._turn_to(self._board.beat_of(now))
         age = now - report.at
         if not self._before and not self._within:
             pairs = zip(self._replicas, report.loads, strict=True)
-            return [Candidate(load, age, serves=one.serves) for one, load in pairs]
+            return [Candidate(load, age, serves=one.serves) for one, load in pairs if one.takes_requests]
         return [
             Candidate(load, age, *self._pending(one.name), one.serves)
             for one, load in zip(self._replicas, report.loads, strict=True)
+            if one.takes_requests
         ]
 
     def expect(self, replica: str, num_prompt_tokens: int, *, now: float) -> None:
@@ -65,6 +66,11 @@ class SimulatedRouter:
         placed = self._within.setdefault(replica, _Placed())
         placed.num_requests += 1
         placed.prompt_tokens += num_prompt_tokens
+
+    def forget(self, replica: str) -> None:
+        """Forget what was placed on a replica, which has it no more."""
+        self._before.pop(replica, None)
+        self._within.pop(replica, None)
 
     def _pending(self, replica: str) -> tuple[int, int]:
         """Return the prompt tokens and the requests placed on a replica since the report that is visible."""

@@ -7,6 +7,8 @@ from niyama_core.policies import SchedulerSettings
 from niyama_core.profiles import PROFILES, LatencyProfile
 from niyama_core.slo import Interactive, QosClass, QosClasses, default_classes
 
+from niyama_sim.faults import Fault
+
 __all__ = ["Pool", "RateLimit", "SettingsError", "SimulationSettings", "silo_pools"]
 
 # The published silos: small iterations where tokens are due one by one, large ones where only the end is.
@@ -71,13 +73,14 @@ class SimulationSettings:
         num_routers: how many; requests are spread over them at random, by the seed.
         load_age: how many seconds old the loads may be by which a router places; they are at least half as old. With 0
             every router knows everything.
+        faults: what goes wrong during the run.
         noise: standard deviation of the logarithm of the factor on iteration times.
         max_moves: how often a request may go to another replica.
         max_output_tokens: the cap on answers, which is what the planner is told; longer ones end there.
         seed: of the noise, and of who goes to which router.
 
     Raises:
-        SettingsError: the pools do not fit the replicas or the classes.
+        SettingsError: the pools do not fit the replicas or the classes, or a fault is of a replica that is not there.
     """
 
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
@@ -90,6 +93,7 @@ class SimulationSettings:
     rate_limit: RateLimit | None = None
     num_routers: int = 1
     load_age: float = 0.1
+    faults: tuple[Fault, ...] = ()
     noise: float = 0.05
     max_moves: int = 2
     max_output_tokens: int = 4096
@@ -101,6 +105,9 @@ class SimulationSettings:
             raise SettingsError(f"routers: {self.num_routers} place nothing: give 1 or more")
         if not 0 <= self.load_age < float("inf"):
             raise SettingsError(f"load_age: {self.load_age} is no age: give 0 s or more")
+        for fault in self.faults:
+            if fault.replica is not None and fault.replica >= self.num_replicas:
+                raise SettingsError(f"faults: there is no replica {fault.replica}: give 0 to {self.num_replicas - 1}")
         if not self.pools:
             return
         num_replicas = sum(pool.num_replicas for pool in self.pools)

@@ -136,10 +136,20 @@ def test_routers_and_the_age_of_their_loads_are_told_beside_the_figures(capsys: 
     assert document["policies"]["niyama"]["num_completed"] == 60
 
 
+def test_what_goes_wrong_is_told_beside_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    document = figures(capsys, "--replicas", "3", "--fault", "lose:1@3s", "--fault", "restart:0@5s:2s")
+    assert [fault["kind"] for fault in document["faults"]] == ["lose", "restart"]
+    result = document["policies"]["niyama"]
+    assert (result["num_completed"], result["num_lost"]) == (60, 0)
+    assert document["engines"] != figures(capsys, "--replicas", "3")["engines"]
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
         (["--qps", "0"], "qps: 0.0 is not above 0"),
+        (["--fault", "melt:0@1s"], "fault: 'melt:0@1s' names no fault"),
+        (["--fault", "lose:1@1s"], "faults: there is no replica 1: give 0 to 0"),
         (["--placement", "silo"], "silo needs the replicas of each class"),
         (["--silo", "7,3"], "2 numbers of replicas for 3 classes: chat, summarise, nightly"),
         (["--silo", "many"], "'many' is no list of numbers"),
