@@ -74,7 +74,7 @@ def _scheduler(text: str, section: Mapping[str, Any]) -> SchedulerSettings:
 
 
 def _scheduler_keys() -> tuple[str, ...]:
-    return ("alpha", "safety", "tokenBudget", "maxNumSeqs", "maxTokenBudget", "calibrated")
+    return ("alpha", "safety", "tokenBudget", "maxNumSeqs", "maxTokenBudget", "calibrated", "marginQuantile")
 
 
 def _refusal(text: str, problem: str) -> CommandError:

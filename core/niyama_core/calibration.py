@@ -8,9 +8,9 @@ three times the usual one, so a stall of a second among iterations of 50 ms is h
 followed within some hundred iterations. All factors are bounded, so nothing diverges whatever is measured.
 
 It also keeps, for each size of chunk, the quantile of how much longer iterations took than predicted: a safety margin
-that is measured, where a fixed factor is guessed. Use it in place of a factor on predicted times:
+that is measured, where a fixed factor is guessed. `with_margin` is the model of times with that margin:
 
-    predictor.safe_iteration_time(shape) <= slack       # late in about one iteration of a hundred
+    predictor.with_margin().iteration_time(shape) <= slack       # with the usual quantile late once in a hundred times
 
 Whoever runs iterations tells it of each by `observe`; `IterationPlanner.record` does. It is deterministic and takes
 nothing from elsewhere, so the replay of a decision log goes through the same states.
@@ -18,10 +18,11 @@ nothing from elsewhere, so the replay of a decision log goes through the same st
 
 import math
 from bisect import bisect_right
+from dataclasses import dataclass
 
 from niyama_core.latency import IterationShape, LatencyModel
 
-__all__ = ["CalibratedLatency"]
+__all__ = ["CalibratedLatency", "LatencyWithMargin"]
 
 _GAIN = 0.02
 _WARM_UP = 10
@@ -49,11 +50,13 @@ class CalibratedLatency:
 
     Args:
         model: what it begins with.
+        quantile: the share of iterations that shall be over within the margin, above 0.5 and below 1.
     """
 
-    def __init__(self, model: LatencyModel) -> None:
+    def __init__(self, model: LatencyModel, *, quantile: float = _QUANTILE) -> None:
         """Begin with the model as it is, and with a margin of a fifth."""
         self._model = model
+        self._quantile = quantile
         self._everything = 0.0
         self._decodes_alone = _Bends((0,))
         self._by_prefill = _Bends(_PREFILL_NODES)
@@ -68,9 +71,13 @@ class CalibratedLatency:
         return self._model.iteration_time(shape) * math.exp(self._correction(shape))
 
     def safe_iteration_time(self, shape: IterationShape) -> float:
-        """Return the seconds that an iteration of this shape exceeds once in a hundred times."""
+        """Return the seconds within which an iteration of this shape is over, but for the share beyond the quantile."""
         margin = self._margins[_margin_of(shape)]
         return self._model.iteration_time(shape) * math.exp(self._correction(shape) + margin)
+
+    def with_margin(self) -> "LatencyWithMargin":
+        """Return the model whose times are the safe ones of this; it learns with it."""
+        return LatencyWithMargin(self)
 
     def quantile_factor(self, shape: IterationShape) -> float:
         """Return `safe_iteration_time` over `iteration_time`: what stands for the fixed factor of safety."""
@@ -106,8 +113,19 @@ class CalibratedLatency:
     def _widen(self, region: int, error: float) -> None:
         """Move a margin to where as many errors exceed it as shall: far up for one that does, a bit down for others."""
         margin = self._margins[region]
-        step = _QUANTILE if error > margin else _QUANTILE - 1
+        step = self._quantile if error > margin else self._quantile - 1
         self._margins[region] = min(max(margin + _MARGIN_STEP * step, _LEAST_MARGIN), _MOST_MARGIN)
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyWithMargin:
+    """The times of a calibrated model with its measured margin."""
+
+    calibrated: CalibratedLatency
+
+    def iteration_time(self, shape: IterationShape) -> float:
+        """Return the seconds within which an iteration of this shape is over, but for a small share."""
+        return self.calibrated.safe_iteration_time(shape)
 
 
 class _Bends:

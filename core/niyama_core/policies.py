@@ -40,6 +40,8 @@ class SchedulerSettings:
         max_num_seqs: the most requests that hold KV at once.
         max_token_budget: the most tokens an iteration, for policies with dynamic chunking.
         calibrated: whether the predictor learns from every iteration; a replica that runs keeps it as it started.
+        margin_quantile: the share of iterations that shall be over within the margin that a calibrated predictor
+            measures, which then stands in place of `safety`; None keeps `safety`.
     """
 
     policy: str = "niyama"
@@ -49,6 +51,7 @@ class SchedulerSettings:
     max_num_seqs: int = 1000
     max_token_budget: int = ARTIFACT_GRID[-1]
     calibrated: bool = False
+    margin_quantile: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,13 @@ class Policy:
 _Builder = Callable[[SchedulerSettings, LatencyModel], Policy]
 
 
+def _safe_times(settings: SchedulerSettings, predictor: LatencyModel) -> tuple[LatencyModel, float]:
+    """Return by which model, times which factor, iterations must fit the slack: by the measured margin or the fixed."""
+    if settings.margin_quantile is not None and isinstance(predictor, CalibratedLatency):
+        return predictor.with_margin(), 1.0
+    return predictor, settings.safety
+
+
 def _sarathi(priority: Priority) -> _Builder:
     def build(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:
         return Policy(settings.policy, priority, FixedBudget(settings.token_budget), NoRelegation())
@@ -91,10 +101,11 @@ def _sarathi(priority: Priority) -> _Builder:
 def _deadline_driven(order: Callable[[float], Priority], default_alpha: float) -> _Builder:
     def build(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:
         alpha = default_alpha if settings.alpha is None else settings.alpha
+        model, safety = _safe_times(settings, predictor)
         return Policy(
             settings.policy,
             order(alpha),
-            SlackGrid(predictor, grid_up_to(settings.max_token_budget), settings.safety),
+            SlackGrid(model, grid_up_to(settings.max_token_budget), safety),
             HintedRelegation(),
             selective_preemption=True,
         )
@@ -116,7 +127,11 @@ POLICIES: Mapping[str, _Builder] = MappingProxyType(
 
 def build_predictor(settings: SchedulerSettings, predictor: LatencyModel) -> LatencyModel:
     """Return what one replica predicts with: `predictor`, or one of its own that begins as that and learns."""
-    return CalibratedLatency(predictor) if settings.calibrated else predictor
+    if not settings.calibrated:
+        return predictor
+    if settings.margin_quantile is None:
+        return CalibratedLatency(predictor)
+    return CalibratedLatency(predictor, quantile=settings.margin_quantile)
 
 
 def build_policy(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:

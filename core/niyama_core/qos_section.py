@@ -87,13 +87,18 @@ def read_scheduler(section: ManifestReader) -> SchedulerSettings:
     if policy not in POLICIES:
         section.problem("policy", f"{policy!r} is unknown: choose one of {', '.join(POLICIES)}")
     alpha = section.number("alpha", 0.0, least=0.0, most=10.0) if "alpha" in section else None
+    calibrated = section.flag("calibrated", defaults.calibrated)
+    quantile = section.number("marginQuantile", 0.0, least=0.5, most=0.9999) if "marginQuantile" in section else None
+    if quantile is not None and not calibrated:
+        section.problem("marginQuantile", "is measured by a calibrated predictor only: add calibrated: true")
     settings = SchedulerSettings(
         policy=policy,
         alpha=alpha,
         safety=section.number("safety", defaults.safety, least=0.5, most=10.0),
         token_budget=section.integer("tokenBudget", defaults.token_budget, least=16, most=65536),
         max_num_seqs=section.integer("maxNumSeqs", defaults.max_num_seqs, least=1, most=100_000),
-        calibrated=section.flag("calibrated", defaults.calibrated),
+        calibrated=calibrated,
+        margin_quantile=quantile,
         max_token_budget=section.integer("maxTokenBudget", defaults.max_token_budget, least=16, most=65536),
     )
     section.refuse_unknown()
@@ -136,6 +141,8 @@ def scheduler_document(settings: SchedulerSettings) -> dict[str, object]:
     }
     if settings.alpha is not None:
         document["alpha"] = settings.alpha
+    if settings.margin_quantile is not None:
+        document["marginQuantile"] = settings.margin_quantile
     return document
 
 

@@ -53,7 +53,7 @@ TUNABLES: Sequence[Tunable] = (
 )
 """What can be tuned."""
 
-NOT_TUNED: Sequence[str] = ("policy", "max_num_seqs", "calibrated")
+NOT_TUNED: Sequence[str] = ("policy", "max_num_seqs", "calibrated", "margin_quantile")
 """Which policy it is, what the memory of the engine bounds, and what is for machines that drift, not for traffic."""
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from niyama_core.calibration import CalibratedLatency
+from niyama_core.chunking import SlackGrid
 from niyama_core.latency import IterationShape, LatencyModel, ScaledLatency
 from niyama_core.planner import IterationPlanner
 from niyama_core.policies import SchedulerSettings, build_policy, build_predictor
@@ -86,17 +87,32 @@ def test_a_predictor_that_knows_the_shape_is_not_under_by_more_than_three_percen
     assert quantile(off, 0.01) >= 0.97
 
 
-def test_the_margin_is_exceeded_once_in_a_hundred_times() -> None:
-    predictor = CalibratedLatency(A100.predictor)
+@pytest.mark.parametrize("quantile", [0.8, 0.9, 0.95, 0.99])
+def test_the_margin_is_exceeded_as_often_as_its_quantile_says(quantile: float) -> None:
+    predictor = CalibratedLatency(A100.predictor, quantile=quantile)
+    safely = predictor.with_margin()
     run(predictor, A100.law, seconds=120)
     rng = random.Random(5)
     late = []
     for shape, _ in zip(traffic(3), range(5000), strict=False):
         seconds = A100.law.iteration_time(shape) * math.exp(rng.gauss(0, NOISE))
-        late.append(seconds > predictor.safe_iteration_time(shape))
+        late.append(seconds > safely.iteration_time(shape))
         predictor.observe(shape, seconds)
-    assert 0.004 <= statistics.fmean(late) <= 0.02
+    assert 0.4 * (1 - quantile) <= statistics.fmean(late) <= 2 * (1 - quantile)
     assert predictor.quantile_factor(CHUNK) < 1.2
+
+
+def test_a_measured_margin_stands_in_place_of_the_factor_of_safety() -> None:
+    settings = SchedulerSettings(policy="qoserve", calibrated=True, margin_quantile=0.9, safety=5.0)
+    predictor = build_predictor(settings, A100.law)
+    assert isinstance(predictor, CalibratedLatency)
+    chunking = build_policy(settings, predictor).chunking
+    decodes = IterationShape(0, 32, 40_000)
+    fixed = SlackGrid(A100.law, safety=1.2)
+    before = chunking.token_budget(decodes, 0.2, prefill_context_tokens=0)
+    assert before == fixed.token_budget(decodes, 0.2, prefill_context_tokens=0)
+    run(predictor, A100.law, seconds=60)
+    assert chunking.token_budget(decodes, 0.2, prefill_context_tokens=0) > before
 
 
 def test_a_stall_is_hardly_felt() -> None:

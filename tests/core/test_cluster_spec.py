@@ -119,6 +119,8 @@ def test_what_is_no_manifest_is_told_how_one_begins(document: object) -> None:
         ({"qosClasses": [{"name": n, "batch": {"ttlt": "1m"}, "default": True} for n in "ab"]}, "spec.qosClasses"),
         ({"qosClasses": [{"name": f"c{n}", "batch": {"ttlt": "1m"}} for n in range(33)]}, "spec.qosClasses"),
         ({"scheduler": {"policy": "magic"}}, "spec.scheduler.policy"),
+        ({"scheduler": {"marginQuantile": 0.99}}, "spec.scheduler.marginQuantile"),
+        ({"scheduler": {"calibrated": True, "marginQuantile": 1}}, "spec.scheduler.marginQuantile"),
         ({"router": {"placement": "magic"}}, "spec.router.placement"),
         ({"router": {"replicas": 0}}, "spec.router.replicas"),
         ({"redis": {"external": {"url": "http://x"}}}, "spec.redis.external.url"),
@@ -184,6 +186,7 @@ def test_the_scheduler_survives_being_written_and_read(policy: str) -> None:
         "maxNumSeqs": 9,
         "maxTokenBudget": 8192,
         "calibrated": True,
+        "marginQuantile": 0.95,
     }
     settings = parse(scheduler=fields).scheduler
     reader = ManifestReader(scheduler_document(settings))

@@ -35,7 +35,7 @@ def write_log(
     policy: str = "niyama",
     speed: float = 1.0,
     max_bytes: int = 10**8,
-    calibrated: bool = False,
+    **scheduler: object,
 ) -> None:
     """Write a decision log as an agent does."""
     document = {
@@ -43,7 +43,7 @@ def write_log(
         "replica": "replica-7",
         "model": "a-model",
         "engine": {"type": "paced", "profile": "a100-llama3-8b", "speed": speed},
-        "scheduler": {"policy": policy, "calibrated": calibrated},
+        "scheduler": {"policy": policy, **scheduler},
     }
     file = open_decision_log(RotationSettings(path, max_bytes, keep=50), parse_settings(document))
     for record in records:
@@ -187,11 +187,11 @@ def test_a_file_that_is_not_there_is_an_error_of_the_system(path: Path) -> None:
 
 
 def test_a_planner_whose_predictor_learns_is_replayed_exactly(path: Path) -> None:
-    body = Body(scheduler=SchedulerSettings(calibrated=True), noise=0.05)
+    body = Body(scheduler=SchedulerSettings(calibrated=True, margin_quantile=0.99), noise=0.05)
     records = records_of_paced_engine(body, some_traffic())
-    write_log(path, records, calibrated=True)
+    write_log(path, records, calibrated=True, marginQuantile=0.99)
     report = replayed(path)
     assert (report.num_iterations, report.differences) == (len(records), ())
     other = path.with_name("other.jsonl")
-    write_log(other, records, calibrated=False)
+    write_log(other, records)
     assert replayed(other).differences
