@@ -79,8 +79,9 @@ results: $(STAMP) ## Compute the published tables again into docs/results (QUICK
 	$(BIN)/python bench/results.py --jobs $(or $(JOBS),1) $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) ## Measure the time of one plan and the router's throughput
+bench: $(STAMP) ## Measure the time of one plan, predictors, and the router's throughput
 	$(BIN)/python bench/plan.py
+	$(BIN)/python bench/predictor.py
 	$(BIN)/python bench/router.py
 
 .PHONY: requirements
