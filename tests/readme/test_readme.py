@@ -65,8 +65,9 @@ def test_every_command_of_the_readme_runs_in_its_order(environment: dict[str, st
 
 
 @pytest.mark.slow
-def test_every_command_of_the_page_on_capacity_runs_in_its_order(environment: dict[str, str]) -> None:
-    for command in commands((ROOT / "docs/capacity.md").read_text()):
+@pytest.mark.parametrize("page", ["capacity", "simulator"])
+def test_every_command_of_a_page_runs_in_its_order(page: str, environment: dict[str, str]) -> None:
+    for command in commands((ROOT / f"docs/{page}.md").read_text()):
         run(["bash", "-ec", command], environment)
 
 
