@@ -29,19 +29,24 @@ from niyama_cli.sim_options import (
     ArrivalsOption,
     ClassesOption,
     DurationOption,
+    LoadAgeOption,
     LowImportanceOption,
     MixOption,
     NoiseOption,
     NumRequestsOption,
-    PlacementOption,
     PoliciesOption,
     ProfileOption,
+    RateLimitOption,
     ReplicasOption,
+    RoutersOption,
     SeedOption,
+    SiloOption,
+    SpreadOption,
     WorkloadsOption,
     one_of,
 )
-from niyama_cli.sim_run import simulated_cluster, workload_facts
+from niyama_cli.sim_run import simulated_cluster, usual_policy, workload_facts
+from niyama_cli.sim_settings import changed
 
 __all__ = ["app"]
 
@@ -62,7 +67,11 @@ def goodput(
         str, typer.Option("--rule", callback=one_of(RULES), help=f"{', '.join(RULES)}; see docs/goodput.md.")
     ] = "published",
     replicas: ReplicasOption = 1,
-    placement: PlacementOption = "niyama",
+    placement: SpreadOption = None,
+    silo: SiloOption = None,
+    rate_limit: RateLimitOption = None,
+    routers: RoutersOption = None,
+    load_age: LoadAgeOption = None,
     arrivals: ArrivalsOption = "poisson",
     mix: MixOption = None,
     classes: ClassesOption = None,
@@ -81,10 +90,14 @@ def goodput(
 ) -> None:
     """Search for each policy and seed, tell."""
     with told_plainly(EvaluationError, SimulationError, SearchError):
-        cluster = simulated_cluster(
-            classes=classes, placement=placement, profile=profile, replicas=replicas, noise=noise, seed=seed
+        whole = simulated_cluster(
+            classes=classes, placement="niyama", profile=profile, replicas=replicas, noise=noise, seed=seed
         )
-        length = run_length(workload) * replicas if num_requests is None and duration is None else num_requests
+        wanted = {"silo": silo, "placement": placement, "rate-limit": rate_limit}
+        cluster = changed(whole, {**wanted, "routers": routers, "load-age": load_age})
+        length = (
+            run_length(workload) * cluster.num_replicas if num_requests is None and duration is None else num_requests
+        )
         asked = WorkloadSettings(
             workloads=tuple(workload),
             arrivals=parse_arrivals(arrivals),
@@ -100,7 +113,7 @@ def goodput(
         )
         console = Console(stderr=True)
         refuse_impossible(sample_requests(settings), cluster.profile, tolerated=MAX_VIOLATIONS, console=console)
-        found, points = _search(settings, policy or ["niyama"], jobs=jobs)
+        found, points = _search(settings, policy or [usual_policy(cluster)], jobs=jobs)
     if as_json:
         print_json(_document(settings, found, points=points))
     else:

@@ -308,9 +308,22 @@ def test_goodput_of_several_policies_is_a_table(capsys: pytest.CaptureFixture[st
         assert word in table
 
 
+def test_goodput_may_be_that_of_silos_or_of_several_routers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*A_SHORT_SEARCH, "--seeds", "1", "--silo", "2,1,1", "--json"]) == 0
+    silos = json.loads(capsys.readouterr().out)
+    assert (silos["replicas"], list(silos["policies"])) == (4, ["sarathi-fcfs"])
+    assert silos["all_replicas_qps"] == pytest.approx(4 * silos["goodput_qps"])
+    options = ["--policy", "sarathi-fcfs", "--replicas", "2", "--routers", "2", "--load-age", "1s"]
+    options += ["--placement", "least-loaded"]
+    assert run([*A_SHORT_SEARCH, "--seeds", "1", *options, "--json"]) == 0
+    shared = json.loads(capsys.readouterr().out)
+    assert (shared["routers"], shared["load_age_s"], shared["placement"]) == (2, 1.0, "least-loaded")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--silo", "2,1"], "2 numbers of replicas for 3 classes"),
         (["--rule", "lenient"], "'lenient' is unknown: choose one of published, strict"),
         (["--num-requests", "1"], "every rate passes: the run is too short"),
         (["--duration", "1m"], "both it and num_requests are given"),
