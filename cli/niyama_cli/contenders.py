@@ -74,7 +74,16 @@ def _scheduler(text: str, section: Mapping[str, Any]) -> SchedulerSettings:
 
 
 def _scheduler_keys() -> tuple[str, ...]:
-    return ("alpha", "safety", "tokenBudget", "maxNumSeqs", "maxTokenBudget", "calibrated", "marginQuantile")
+    return (
+        "alpha",
+        "safety",
+        "tokenBudget",
+        "maxNumSeqs",
+        "maxTokenBudget",
+        "calibrated",
+        "marginQuantile",
+        "fairness",
+    )
 
 
 def _refusal(text: str, problem: str) -> CommandError:

@@ -7,9 +7,11 @@ important and not relegated.
 
 from collections.abc import Collection
 
+from niyama_core.delay_toll import DelayToll
 from niyama_core.demand import DemandCurve
 from niyama_core.prefill_queue import PrefillQueue
 from niyama_core.priority import Priority
+from niyama_core.prompt_lengths import PromptLengths
 from niyama_core.request import LiveRequest
 from niyama_core.tally import Tally
 
@@ -25,6 +27,9 @@ class Backlog:
 
     def __init__(self, priority: Priority) -> None:
         """Start without work."""
+        self._priority = priority
+        self._num_important = 0
+        self._lengths = PromptLengths()
         self.waiting = PrefillQueue(priority.key)
         """Those that can be on time."""
         self.relegated = PrefillQueue(_relegated_key)
@@ -60,15 +65,32 @@ class Backlog:
 
     def reorder(self, priority: Priority) -> None:
         """Put those that can be on time in another order."""
+        self._priority = priority
         waiting, self.waiting = self.waiting, PrefillQueue(priority.key)
         for live in waiting:
             self.waiting.put(live)
 
+    def admit(self, live: LiveRequest) -> None:
+        """Take in a request that has just come."""
+        self._lengths.record(live.request.num_prompt_tokens)
+        self.put(live)
+
+    def adapt(self, prefill_rate: float) -> None:
+        """Put those that wait in order anew if the order depends on how many they are, and that has changed."""
+        order = self._priority
+        if isinstance(order, DelayToll):
+            num_important = self._num_important
+            num_low = len(self.waiting) - num_important
+            if not order.fits(num_important, num_low):
+                seconds = 1 / prefill_rate
+                self.reorder(order.reckoned(num_important, num_low, seconds_per_token=seconds, lengths=self._lengths))
+
     def put(self, live: LiveRequest) -> None:
-        """Take a request in."""
+        """Take a request in, for the first time or again."""
         self._queue_of(live).put(live)
         self.tally.add(live)
         if _is_demand(live):
+            self._num_important += 1
             self.important_demand.add(live, live.prefill_remaining)
         if live.has_started:
             self._begun[live.request.request_id] = live
@@ -79,6 +101,7 @@ class Backlog:
             return False
         self.tally.remove(live)
         if _is_demand(live):
+            self._num_important -= 1
             self.important_demand.add(live, -live.prefill_remaining)
         self._begun.pop(live.request.request_id, None)
         return True

@@ -136,7 +136,7 @@ class IterationPlanner:
         expected = self._lengths.expected(_history_of(request), request.max_output_tokens)
         live = LiveRequest(request, expected, expected * self.rates.iteration_time, turn=next(self._turns))
         self._live[request.request_id] = live
-        self._backlog.put(live)
+        self._backlog.admit(live)
 
     def adopt(self, policy: Policy, *, max_num_seqs: int) -> None:
         """Plan by another policy from the next plan on; who is relegated stays so."""
@@ -162,6 +162,7 @@ class IterationPlanner:
             survey = self._decodes.survey(now)
             shape, token_budget = survey.shape, self._token_budget(survey)
         else:
+            self._backlog.adapt(self.rates.prefill_rate)
             outlook = Outlook(now, self.rates.prefill_rate, self.rates.iteration_time, self._backlog.important_demand)
             relegated = self._relegate_hopeless(outlook)
             survey = self._decodes.survey(now)

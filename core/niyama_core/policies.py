@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from niyama_core.calibration import CalibratedLatency
 from niyama_core.chunking import ARTIFACT_GRID, Chunking, FixedBudget, SlackGrid, grid_up_to
+from niyama_core.delay_toll import DelayToll
 from niyama_core.latency import LatencyModel
 from niyama_core.priority import (
     DeadlineFirst,
@@ -39,6 +40,7 @@ class SchedulerSettings:
         token_budget: tokens an iteration, for policies with a fixed budget.
         max_num_seqs: the most requests that hold KV at once.
         max_token_budget: the most tokens an iteration, for policies with dynamic chunking.
+        fairness: how many times as often as the mean the longest prompts may miss, for `niyama`; None bounds nothing.
         calibrated: whether the predictor learns from every iteration; a replica that runs keeps it as it started.
         margin_quantile: the share of iterations that shall be over within the margin that a calibrated predictor
             measures, which then stands in place of `safety`; None keeps `safety`.
@@ -52,6 +54,7 @@ class SchedulerSettings:
     max_token_budget: int = ARTIFACT_GRID[-1]
     calibrated: bool = False
     margin_quantile: float | None = None
+    fairness: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +101,12 @@ def _sarathi(priority: Priority) -> _Builder:
     return build
 
 
-def _deadline_driven(order: Callable[[float], Priority], default_alpha: float) -> _Builder:
+def _deadline_driven(order: Callable[[SchedulerSettings], Priority]) -> _Builder:
     def build(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:
-        alpha = default_alpha if settings.alpha is None else settings.alpha
         model, safety = _safe_times(settings, predictor)
         return Policy(
             settings.policy,
-            order(alpha),
+            order(settings),
             SlackGrid(model, grid_up_to(settings.max_token_budget), safety),
             HintedRelegation(),
             selective_preemption=True,
@@ -113,10 +115,19 @@ def _deadline_driven(order: Callable[[float], Priority], default_alpha: float) -
     return build
 
 
+def _by_toll(settings: SchedulerSettings) -> Priority:
+    """Return the order that follows how many wait, or a constant one where an alpha is given."""
+    return DelayToll(settings.fairness) if settings.alpha is None else LatestPrefill(settings.alpha)
+
+
+def _as_published(settings: SchedulerSettings) -> Priority:
+    return Hybrid(0.008 if settings.alpha is None else settings.alpha)
+
+
 POLICIES: Mapping[str, _Builder] = MappingProxyType(
     {
-        "niyama": _deadline_driven(LatestPrefill, default_alpha=0.004),
-        "qoserve": _deadline_driven(Hybrid, default_alpha=0.008),
+        "niyama": _deadline_driven(_by_toll),
+        "qoserve": _deadline_driven(_as_published),
         "sarathi-fcfs": _sarathi(FirstCome()),
         "sarathi-edf": _sarathi(DeadlineFirst()),
         "sarathi-srpf": _sarathi(ShortestRemainingPrefill()),

@@ -91,6 +91,7 @@ def read_scheduler(section: ManifestReader) -> SchedulerSettings:
     quantile = section.number("marginQuantile", 0.0, least=0.5, most=0.9999) if "marginQuantile" in section else None
     if quantile is not None and not calibrated:
         section.problem("marginQuantile", "is measured by a calibrated predictor only: add calibrated: true")
+    fairness = section.number("fairness", 2.0, least=1.0, most=1000.0) if "fairness" in section else None
     settings = SchedulerSettings(
         policy=policy,
         alpha=alpha,
@@ -100,6 +101,7 @@ def read_scheduler(section: ManifestReader) -> SchedulerSettings:
         calibrated=calibrated,
         margin_quantile=quantile,
         max_token_budget=section.integer("maxTokenBudget", defaults.max_token_budget, least=16, most=65536),
+        fairness=fairness,
     )
     section.refuse_unknown()
     return settings
@@ -143,6 +145,8 @@ def scheduler_document(settings: SchedulerSettings) -> dict[str, object]:
         document["alpha"] = settings.alpha
     if settings.margin_quantile is not None:
         document["marginQuantile"] = settings.margin_quantile
+    if settings.fairness is not None:
+        document["fairness"] = settings.fairness
     return document
 
 

@@ -53,8 +53,8 @@ TUNABLES: Sequence[Tunable] = (
 )
 """What can be tuned."""
 
-NOT_TUNED: Sequence[str] = ("policy", "max_num_seqs", "calibrated", "margin_quantile")
-"""Which policy it is, what the memory of the engine bounds, and what is for machines that drift, not for traffic."""
+NOT_TUNED: Sequence[str] = ("policy", "max_num_seqs", "calibrated", "margin_quantile", "fairness")
+"""Which policy it is, what the memory of the engine bounds, what is for machines that drift, and what is fair."""
 
 
 def tunables_of(scheduler: SchedulerSettings, predictor: LatencyModel) -> tuple[Tunable, ...]:

@@ -187,6 +187,7 @@ def test_the_scheduler_survives_being_written_and_read(policy: str) -> None:
         "maxTokenBudget": 8192,
         "calibrated": True,
         "marginQuantile": 0.95,
+        "fairness": 2.0,
     }
     settings = parse(scheduler=fields).scheduler
     reader = ManifestReader(scheduler_document(settings))

@@ -88,7 +88,7 @@ def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("policy", ["niyama", "qoserve"])
 def test_on_a_machine_twice_as_fast_a_token_of_work_puts_a_request_off_by_half(policy: str) -> None:
-    at_home = build_policy(SchedulerSettings(policy), A100.predictor)
+    at_home = build_policy(SchedulerSettings(policy, alpha=0.004), A100.predictor)
     live = a_live_request(a_request(prompt=1000))
     put_off, put_off_less = (p.priority.key(live) - live.due for p in (at_home, at_home.at_speed(2.0)))
     assert put_off_less == pytest.approx(put_off / 2)
