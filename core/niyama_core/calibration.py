@@ -18,7 +18,9 @@ nothing from elsewhere, so the replay of a decision log goes through the same st
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from niyama_core.latency import IterationShape, LatencyModel
 
@@ -31,14 +33,14 @@ _REGION_LEAK = 0.0005
 _CLIP = 3.0
 _SPREAD_GAIN = 0.02
 _MEAN_TO_SIGMA = 1.25
-_LEAST_SPREAD, _MOST_SPREAD = 0.01, 0.2
+_SPREAD_BOUNDS = (0.01, 0.2)
 _QUANTILE = 0.99
 _MARGIN_STEP = 0.02
 
-_LEAST_LOG, _MOST_LOG = math.log(1 / 8), math.log(8)
-_REGION_BOUND = 0.15
+_LOG_BOUNDS = (math.log(1 / 8), math.log(8))
+_REGION_BOUNDS = (-0.15, 0.15)
 _FIRST_MARGIN = math.log(1.2)
-_LEAST_MARGIN, _MOST_MARGIN = 0.01, math.log(2)
+_MARGIN_BOUNDS = (0.01, math.log(2))
 
 # Tokens of prefill, sequences that decode. 0 tokens stand apart: an iteration of decodes alone runs other kernels.
 _PREFILL_NODES = (1, 256, 512, 1024, 2048)
@@ -58,11 +60,11 @@ class CalibratedLatency:
         self._model = model
         self._quantile = quantile
         self._everything = 0.0
-        self._decodes_alone = _Bends((0,))
-        self._by_prefill = _Bends(_PREFILL_NODES)
-        self._by_decodes = _Bends(_DECODE_NODES)
+        self._decodes_alone = _Bends(_ONE_PLACE)
+        self._by_prefill = _Bends(_PREFILL_PLACES)
+        self._by_decodes = _Bends(_DECODE_PLACES)
         self._margins = [_FIRST_MARGIN] * (len(_PREFILL_NODES) + 1)
-        self._spread = _MOST_SPREAD / _CLIP
+        self._spread = _SPREAD_BOUNDS[1] / _CLIP
         self.num_observed = 0
         """Iterations that it has learned from."""
 
@@ -91,20 +93,21 @@ class CalibratedLatency:
         """Learn from an iteration; one without work or without a time that can be is passed over."""
         if not shape.num_tokens or not 0.0 < seconds < math.inf:
             return
-        error = math.log(seconds / self.iteration_time(shape))
+        error = math.log(seconds / self._model.iteration_time(shape)) - self._correction(shape)
         self._widen(_margin_of(shape), error)
         bound = _CLIP * self._spread
-        clipped = min(max(error, -bound), bound)
-        self._spread += _SPREAD_GAIN * (_MEAN_TO_SIGMA * abs(clipped) - self._spread)
-        self._spread = min(max(self._spread, _LEAST_SPREAD), _MOST_SPREAD)
+        clipped = _within(error, (-bound, bound))
+        spread = self._spread + _SPREAD_GAIN * (_MEAN_TO_SIGMA * abs(clipped) - self._spread)
+        self._spread = _within(spread, _SPREAD_BOUNDS)
         gain = max(_GAIN, 1 / (self.num_observed + _WARM_UP))
-        self._everything = min(max(self._everything + gain * clipped, _LEAST_LOG), _MOST_LOG)
+        self._everything = _within(self._everything + gain * clipped, _LOG_BOUNDS)
         self._bends_of(shape).move(shape.prefill_tokens, clipped)
         self._by_decodes.move(shape.num_decodes, clipped)
         self.num_observed += 1
 
     def _correction(self, shape: IterationShape) -> float:
-        by_chunk = self._bends_of(shape).at(shape.prefill_tokens)
+        tokens = shape.prefill_tokens
+        by_chunk = self._by_prefill.at(tokens) if tokens else self._decodes_alone.at(0)
         return self._everything + by_chunk + self._by_decodes.at(shape.num_decodes)
 
     def _bends_of(self, shape: IterationShape) -> "_Bends":
@@ -114,7 +117,7 @@ class CalibratedLatency:
         """Move a margin to where as many errors exceed it as shall: far up for one that does, a bit down for others."""
         margin = self._margins[region]
         step = self._quantile if error > margin else self._quantile - 1
-        self._margins[region] = min(max(margin + _MARGIN_STEP * step, _LEAST_MARGIN), _MOST_MARGIN)
+        self._margins[region] = _within(margin + _MARGIN_STEP * step, _MARGIN_BOUNDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,37 +134,49 @@ class LatencyWithMargin:
 class _Bends:
     """A small correction, in logarithms, that is linear between nodes and level outside of them."""
 
-    def __init__(self, nodes: tuple[int, ...]) -> None:
-        """Begin without any."""
-        self._nodes = nodes
-        self._logs = [0.0] * len(nodes)
+    def __init__(self, places: Sequence[tuple[int, float]]) -> None:
+        """Begin without any; `places` are those of the nodes."""
+        self._places = places
+        self._logs = [0.0] * (places[-1][0] + 1)
 
     def at(self, x: int) -> float:
         """Return the correction at `x`."""
-        left, share = self._place(x)
-        if not share:
-            return self._logs[left]
-        return self._logs[left] + share * (self._logs[left + 1] - self._logs[left])
+        left, share = self._places[x] if x < len(self._places) else self._places[-1]
+        low = self._logs[left]
+        return low + share * (self._logs[left + 1] - low) if share else low
 
     def move(self, x: int, error: float) -> None:
         """Move the nodes about `x` by their share of an error; all that is not confirmed wears off."""
-        left, share = self._place(x)
+        left, share = self._places[x] if x < len(self._places) else self._places[-1]
         self._nudge(left, (1 - share) * error)
         if share:
             self._nudge(left + 1, share * error)
 
-    def _place(self, x: int) -> tuple[int, float]:
-        """Return the node left of `x`, and how far on the way to the next it is, from 0 to 1."""
-        left = bisect_right(self._nodes, x) - 1
-        if left < 0:
-            return 0, 0.0
-        if left == len(self._nodes) - 1:
-            return left, 0.0
-        return left, (x - self._nodes[left]) / (self._nodes[left + 1] - self._nodes[left])
-
     def _nudge(self, node: int, error: float) -> None:
         moved = (1 - _REGION_LEAK) * self._logs[node] + _REGION_GAIN * error
-        self._logs[node] = min(max(moved, -_REGION_BOUND), _REGION_BOUND)
+        self._logs[node] = _within(moved, _REGION_BOUNDS)
+
+
+def _places(nodes: tuple[int, ...]) -> tuple[tuple[int, float], ...]:
+    """Return, for every number up to the last node, the node left of it and how far on the way to the next it is."""
+    before = [(0, 0.0)] * nodes[0]
+    between = [
+        (left, (x - low) / (high - low)) for left, (low, high) in enumerate(pairwise(nodes)) for x in range(low, high)
+    ]
+    return (*before, *between, (len(nodes) - 1, 0.0))
+
+
+_ONE_PLACE: Sequence[tuple[int, float]] = ((0, 0.0),)
+_PREFILL_PLACES: Sequence[tuple[int, float]] = _places(_PREFILL_NODES)
+_DECODE_PLACES: Sequence[tuple[int, float]] = _places(_DECODE_NODES)
+
+
+def _within(value: float, bounds: tuple[float, float]) -> float:
+    """Return the value, or the bound that it is beyond; in a third of the time of `min` and `max`."""
+    least, most = bounds
+    if value < least:
+        return least
+    return most if value > most else value
 
 
 def _margin_of(shape: IterationShape) -> int:
