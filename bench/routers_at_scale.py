@@ -2,15 +2,17 @@
 
     python bench/routers_at_scale.py
     python bench/routers_at_scale.py --replicas 256 --routers 16 --load-age 1 --placement least-loaded
-    python bench/routers_at_scale.py --replicas 64 --fault lose:7@30s --fault restart:all@20s:2s --json
+    python bench/routers_at_scale.py --fault lose:7@30s --fault slow:3@15s:30s:2 --fault restart:all@20s:2s --json
+    python bench/routers_at_scale.py --search --jobs 4
 
 Do they run to the same replica? Every run has the very same requests, so a row differs from the one that knows all by
 what routers know and by nothing else. Runs last minutes, so the promises are shorter than the published ones: what
 takes half an hour to go wrong cannot be seen in two minutes.
 
 Herding is seen in the *spread*: the standard deviation over the replicas of the prompt tokens that wait there for their
-first token, averaged over instants a second apart, in seconds of prefill. The same number of replicas with the same
-load cannot do better than the one router that knows all.
+first token, averaged over instants a second apart, in seconds of prefill. Relegated requests are left out: they wait
+because there is more work than time, wherever they are. *Goodput* is the highest rate at which at most 1 % of every
+class misses its promise; it takes a search, several runs each.
 """
 
 import argparse
@@ -24,18 +26,20 @@ import numpy as np
 from niyama_core.placement import PLACEMENTS
 from niyama_core.slo import Batch, Importance, Interactive, QosClass, QosClasses
 from niyama_eval.arrivals import Poisson
-from niyama_eval.outcomes import OutcomeState, RequestOutcome
+from niyama_eval.outcomes import OutcomeState, Relegation, RequestOutcome
 from niyama_eval.run_figures import run_figures
 from niyama_eval.settings import WorkloadSettings
 from niyama_eval.workloads import generate_seeded
 from niyama_sim.cluster import simulate
 from niyama_sim.faults import parse_faults
+from niyama_sim.goodput import GoodputSettings, find_goodput
 from niyama_sim.settings import SimulationSettings
 from niyama_sim.side_by_side import side_by_side
 
 __all__ = ["Row", "Scene", "rows", "scenes", "table"]
 
 _PREFILL_TOKENS_PER_SECOND = 10_000.0
+_RESOLUTION = 0.02
 _CLASSES = (
     QosClass("chat", Interactive(ttft=2.0, tbt=0.05)),
     QosClass("summarise", Batch(ttlt=20.0)),
@@ -64,8 +68,8 @@ class Scene:
     load_age: float = 0.0
     placement: str = "niyama"
     fault: str = ""
-    qps: float = 5.0
-    duration: float = 90.0
+    qps: float = 4.4
+    duration: float = 60.0
     workload: str = "azure-code-2024"
     seed: int = 1
 
@@ -85,7 +89,9 @@ class Row:
         peak_s: what waits on the fullest replica beyond the mean, likewise, averaged over the instants.
         violations: share that misses its promise, of all, by class, and of the important.
         ttft_p99_s: of the interactive class.
-        goodput_ratio: requests on time, as a share of those of the one router that knows all.
+        on_time_ratio: requests on time, as a share of those of the one router that knows all.
+        goodput_qps: requests per second and replica that are carried; None unless it was searched for.
+        goodput_ratio: likewise, as a share of that of the one router that knows all.
         num_moved: requests that went to another replica.
         num_unfinished: requests that did not complete.
     """
@@ -95,7 +101,9 @@ class Row:
     peak_s: float
     violations: Mapping[str, float] = field(default_factory=dict)
     ttft_p99_s: float = 0.0
-    goodput_ratio: float = 1.0
+    on_time_ratio: float = 1.0
+    goodput_qps: float | None = None
+    goodput_ratio: float | None = None
     num_moved: int = 0
     num_unfinished: int = 0
 
@@ -119,17 +127,23 @@ def scenes(
                 yield from (replace(one, routers=count, load_age=age) for count in counts for age in ages)
 
 
-def rows(wanted: Iterable[Scene], *, jobs: int = 1) -> list[Row]:
+def rows(wanted: Iterable[Scene], *, jobs: int = 1, search: bool = False) -> list[Row]:
     """Simulate scenes, and whatever knows all beside them, each once; return a row for each scene.
+
+    Args:
+        wanted: the scenes.
+        jobs: how many at a time.
+        search: whether to search for the goodput of each, too.
 
     Raises:
         EvaluationError: the requests cannot be drawn.
+        SearchError: every rate passes, or none does.
         SimulationError: the cluster cannot run them.
     """
     asked = list(wanted)
     with side_by_side(jobs) as submit:
         begun = {
-            scene: submit(simulate_scene, scene)
+            scene: submit(_measure, scene, search)
             for scene in dict.fromkeys([*(scene.knowing for scene in asked), *asked])
         }
         measured = {scene: future.result() for scene, future in begun.items()}
@@ -138,12 +152,21 @@ def rows(wanted: Iterable[Scene], *, jobs: int = 1) -> list[Row]:
 
 def _beside(row: Row, knowing: Row) -> Row:
     on_time, best = 1.0 - row.violations["all"], 1.0 - knowing.violations["all"]
-    return replace(row, goodput_ratio=on_time / best if best else 1.0)
+    searched = row.goodput_qps is not None and knowing.goodput_qps is not None
+    return replace(
+        row,
+        on_time_ratio=on_time / best if best else 1.0,
+        goodput_ratio=(row.goodput_qps or 0.0) / (knowing.goodput_qps or 1.0) if searched else None,
+    )
 
 
-def simulate_scene(scene: Scene) -> Row:
-    """Run one scene."""
-    cluster = SimulationSettings(
+def _measure(scene: Scene, search: bool) -> Row:
+    row = simulate_scene(scene)
+    return replace(row, goodput_qps=goodput_qps(scene)) if search else row
+
+
+def _cluster(scene: Scene) -> SimulationSettings:
+    return SimulationSettings(
         classes=QosClasses({one.name: one for one in _CLASSES}, default="chat"),
         placement=scene.placement,
         num_replicas=scene.replicas,
@@ -152,13 +175,35 @@ def simulate_scene(scene: Scene) -> Row:
         faults=parse_faults(scene.fault) if scene.fault else (),
         seed=scene.seed,
     )
-    asked = WorkloadSettings(
+
+
+def _asked(scene: Scene) -> WorkloadSettings:
+    return WorkloadSettings(
         workloads=(scene.workload,),
         arrivals=Poisson(),
         qps=scene.qps * scene.replicas,
         duration=scene.duration,
-        context_tokens=cluster.profile.context_tokens,
+        context_tokens=SimulationSettings().profile.context_tokens,
     )
+
+
+def goodput_qps(scene: Scene) -> float:
+    """Return the highest rate, per second and replica, at which at most 1 % of every class misses its promise.
+
+    The search begins at the scene's rate.
+
+    Raises:
+        SearchError: every rate passes, or none does.
+    """
+    cluster = _cluster(scene)
+    settings = GoodputSettings(cluster=cluster, workload=_asked(scene), seeds=(scene.seed,), resolution=_RESOLUTION)
+    (found,) = find_goodput(settings, [cluster.scheduler.policy], estimate=scene.qps).values()
+    return found.interval.mean
+
+
+def simulate_scene(scene: Scene) -> Row:
+    """Run one scene at its rate."""
+    cluster, asked = _cluster(scene), _asked(scene)
     outcomes = simulate(cluster, generate_seeded(asked, cluster.classes, seed=scene.seed)).outcomes
     figures = run_figures(outcomes, class_names=list(cluster.classes.by_name))
     waiting = waiting_seconds(outcomes, num_replicas=scene.replicas, duration=scene.duration)
@@ -179,12 +224,12 @@ _Array = np.ndarray[Any, np.dtype[np.float64]]
 def waiting_seconds(outcomes: Sequence[RequestOutcome], *, num_replicas: int, duration: float) -> _Array:
     """Return the seconds of prefill that wait on each replica (columns) at each second of the run (rows).
 
-    A prompt waits where it ended, from its arrival to its first token.
+    A prompt waits where it ended, from its arrival to its first token; one that was relegated is left out.
     """
     instants = np.arange(1.0, duration)
     change = np.zeros((len(instants) + 1, num_replicas))
     for outcome in outcomes:
-        if outcome.ttft is None:
+        if outcome.ttft is None or outcome.relegation is Relegation.BEFORE_FIRST_TOKEN:
             continue
         replica = int(outcome.replica.rpartition("-")[2])
         begins, ends = np.searchsorted(instants, (outcome.arrival, outcome.arrival + outcome.ttft))
@@ -193,19 +238,32 @@ def waiting_seconds(outcomes: Sequence[RequestOutcome], *, num_replicas: int, du
     return np.asarray(np.cumsum(change, axis=0)[:-1] / _PREFILL_TOKENS_PER_SECOND)
 
 
-_HEAD = ("placement", "replicas", "routers", "load age", "fault", "spread", "peak", "TTFT p99", "miss", "goodput")
+_HEAD = (
+    "placement",
+    "replicas",
+    "routers",
+    "load age",
+    "fault",
+    "spread",
+    "peak",
+    "TTFT p99",
+    "miss",
+    "on time",
+    "goodput",
+)
 
 
 def table(found: Iterable[Row]) -> str:
-    """Return the rows as Markdown; goodput is beside the one router that knows all."""
-    lines = [_line(_HEAD), _line(["---", *["---:"] * 3, "---", *["---:"] * 5])]
+    """Return the rows as Markdown; what is on time, and goodput, are shares of those of the router that knows all."""
+    lines = [_line(_HEAD), _line(["---", *["---:"] * 3, "---", *["---:"] * 6])]
     for row in found:
         scene = row.scene
         knows = f"{scene.load_age:g} s" if scene.load_age else "knows all"
         cells = (
             *(scene.placement, str(scene.replicas), str(scene.routers), knows, scene.fault or "–"),
             *(f"{row.spread_s:.2f} s", f"{row.peak_s:.2f} s", f"{row.ttft_p99_s:.2f} s"),
-            *(f"{100 * row.violations['all']:.2f} %", f"{100 * row.goodput_ratio:.1f} %"),
+            *(f"{100 * row.violations['all']:.2f} %", f"{100 * row.on_time_ratio:.1f} %"),
+            "–" if row.goodput_ratio is None else f"{row.goodput_qps:.2f}/s, {100 * row.goodput_ratio:.1f} %",
         )
         lines.append(_line(cells))
     return "\n".join(lines)
@@ -227,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         faults=("", *options.fault),
         base=base,
     )
-    found = rows(wanted, jobs=options.jobs)
+    found = rows(wanted, jobs=options.jobs, search=options.search)
     print(json.dumps([asdict(row) for row in found], indent=1) if options.json else table(found))
 
 
@@ -242,6 +300,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--duration", type=float, default=Scene().duration, help="seconds in which requests arrive")
     parser.add_argument("--workload", default=Scene().workload)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--search", action="store_true", help="search for goodput, too: several runs a row")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     return parser
