@@ -88,6 +88,8 @@ def _print(profile: LatencyProfile, report: "FitReport", *, output: Path) -> Non
     title = f"{profile.name}: {report.num_records:,} iterations, of which {report.num_held_out:,} are held out"
     console.print(_error_table(report.by_predictor, head="predictor", title=title))
     console.print(_error_table(report.by_region, head="compiled, by kind of iteration"))
+    if report.num_stalls:
+        console.print(f"Left out as stalls, far off all that are like them: {report.num_stalls:,} records.")
     console.print(
         f"Errors against {report.reference}; of 100 measured times, 95 are within {report.noise_p95:.1%} of it.\n"
         f"Written: {output}. Next: niyama profile show {output}"

@@ -32,6 +32,7 @@ class FitReport:
     Attributes:
         num_records: all that were read.
         num_held_out: those of them that nothing was fitted to.
+        num_stalls: those that were left out of the rest because they are far off all that are like them.
         reference: what predictions are compared with, in words.
         noise_p95: 95 in 100 measured times are within this of the reference.
         by_predictor: errors of the forest, of what it is compiled to, and of that when it learns from each iteration.
@@ -40,6 +41,7 @@ class FitReport:
 
     num_records: int
     num_held_out: int
+    num_stalls: int
     reference: str
     noise_p95: float
     by_predictor: Mapping[str, ErrorFigures]
@@ -70,6 +72,7 @@ def fit_profile(
     report = FitReport(
         num_records=len(records),
         num_held_out=len(tests),
+        num_stalls=forest.num_stalls,
         reference=reference.name,
         noise_p95=reference.noise_p95,
         by_predictor={predictor: errors for predictor, errors in figures.items() if errors is not None},

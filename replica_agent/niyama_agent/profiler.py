@@ -6,7 +6,9 @@ sum of curves that never fall (`niyama_core.additive_law`) is fitted to what the
 non-negative least squares of relative errors. A search for the largest chunk that fits can rely on such a sum, it goes
 on with the last slope beyond the records, and it evaluates in microseconds.
 
-The times are fitted in logarithms: half of the iterations of a shape take longer than what is predicted.
+The times are fitted in logarithms: half of the iterations of a shape take longer than what is predicted. Stalls (a
+pause of the process, another program on the GPU) would make that longer than any usual iteration: a first, small
+forest is compiled to find the records that take far longer, and the one that counts is trained without them.
 """
 
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from itertools import islice, pairwise
 import numpy as np
 from niyama_core.additive_law import AdditiveLaw, Curve
 from niyama_eval.iteration_records import IterationRecords
+from niyama_eval.prediction_errors import predicted
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
@@ -26,6 +29,10 @@ MOST_RECORDS = 50_000
 """More are thinned out evenly: they would take long and tell little more."""
 
 _NUM_TREES = 60
+_NUM_SCOUTS = 15
+# Six times as far off as half of the records are, and half as long again at least: no usual noise is.
+_STALL = 6.0
+_LEAST_STALL = float(np.log(1.5))
 _LEAST_IN_A_LEAF = 8
 _LEAST_SECONDS = 1e-6
 
@@ -51,10 +58,12 @@ class FittedForest:
     Attributes:
         regressor: scikit-learn's, of the logarithm of seconds.
         records: those that it was trained on.
+        num_stalls: records that were left out because they are far off all that are like them.
     """
 
     regressor: RandomForestRegressor
     records: IterationRecords
+    num_stalls: int
 
     def predict(self, records: IterationRecords) -> Column:
         """Return the seconds that the forest predicts for each record."""
@@ -66,14 +75,31 @@ class FittedForest:
 
 
 def fit_forest(records: IterationRecords, *, seed: int = 0) -> FittedForest:
-    """Return a forest trained on the records, or on `MOST_RECORDS` of them."""
+    """Return a forest trained on the records, or on `MOST_RECORDS` of them, without those that are stalls."""
     kept = np.unique(np.linspace(0, len(records) - 1, min(len(records), MOST_RECORDS)).astype(np.int64))
     mask = np.zeros(len(records), np.bool_)
     mask[kept] = True
     records = records.where(mask)
-    regressor = RandomForestRegressor(_NUM_TREES, min_samples_leaf=_LEAST_IN_A_LEAF, random_state=seed)
-    regressor.fit(_features(records), np.log(records.seconds))
-    return FittedForest(regressor, records)
+    usual = _usual(records, _trained(records, num_trees=_NUM_SCOUTS, seed=seed))
+    steady = records.where(usual)
+    return FittedForest(_trained(steady, num_trees=_NUM_TREES, seed=seed), steady, int(np.count_nonzero(~usual)))
+
+
+def _trained(records: IterationRecords, *, num_trees: int, seed: int) -> RandomForestRegressor:
+    regressor = RandomForestRegressor(num_trees, min_samples_leaf=_LEAST_IN_A_LEAF, random_state=seed)
+    return regressor.fit(_features(records), np.log(records.seconds))
+
+
+def _usual(records: IterationRecords, scout: RandomForestRegressor) -> NDArray[np.bool_]:
+    """Return which records do not take far longer than those like them.
+
+    They are compared with the compiled scout: where records are rare, leaves hold unlike ones, and would call the
+    largest of them stalls.
+    """
+    expected = _nearest_curves(records, np.exp(np.asarray(scout.predict(_features(records)), np.float64)))
+    off = np.log(records.seconds / predicted(expected, records))
+    usual: NDArray[np.bool_] = off <= max(_STALL * float(np.median(np.abs(off))), _LEAST_STALL)
+    return usual
 
 
 def _features(records: IterationRecords) -> Column:

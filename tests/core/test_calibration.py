@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from niyama_core.calibration import CalibratedLatency
-from niyama_core.chunking import SlackGrid
+from niyama_core.chunking import ARTIFACT_GRID, SlackGrid
 from niyama_core.latency import IterationShape, LatencyModel, ScaledLatency
 from niyama_core.planner import IterationPlanner
 from niyama_core.policies import SchedulerSettings, build_policy, build_predictor
@@ -180,3 +180,29 @@ def test_a_planner_teaches_its_predictor_what_was_run_as_planned() -> None:
 
 def test_without_calibration_the_predictor_is_the_profiles_own() -> None:
     assert build_predictor(SchedulerSettings(), A100.predictor) is A100.predictor
+
+
+@pytest.mark.parametrize("policy", ["niyama", "qoserve"])
+def test_a_plan_asks_its_predictor_as_often_however_many_requests_there_are(policy: str) -> None:
+    class Counting:
+        num_calls = 0
+
+        def iteration_time(self, shape: IterationShape) -> float:
+            self.num_calls += 1
+            return A100.predictor.iteration_time(shape)
+
+    def most_calls(num_requests: int) -> int:
+        model = Counting()
+        planner = IterationPlanner(build_policy(SchedulerSettings(policy), model), model)
+        for i in range(num_requests):
+            planner.admit(a_request(f"r{i}", prompt=100))
+        calls, now = [], 0.0
+        for _ in range(20):
+            before = model.num_calls
+            plan = planner.plan(now, 10**6)
+            calls.append(model.num_calls - before)
+            now += plan.predicted_seconds
+            planner.record(plan.executed(plan.predicted_seconds), now)
+        return max(calls)
+
+    assert most_calls(200) <= max(most_calls(5), len(ARTIFACT_GRID) + 1)

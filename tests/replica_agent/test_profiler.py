@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from niyama_agent.profile_fit import fit_profile
 from niyama_agent.profiler import fit_forest
@@ -48,6 +49,18 @@ def test_larger_chunks_than_any_recorded_are_predicted_by_the_last_slope(compile
     for tokens in (3000, 4096, 6000):
         shape = IterationShape(tokens, 32, 40_000, 0, tokens * tokens / 2)
         assert compiled.iteration_time(shape) == pytest.approx(A100.law.iteration_time(shape), rel=0.15)
+
+
+def test_stalls_are_left_out_and_usual_records_are_not(compiled: AdditiveLaw) -> None:
+    records = iterations(A100.law, num=NUM, noise=NOISE)
+    stalled = np.arange(NUM) % 40 == 7
+    shaken = replace(records, seconds=np.where(stalled, 8 * records.seconds, records.seconds))
+    forest = fit_forest(shaken)
+    assert forest.num_stalls == pytest.approx(np.count_nonzero(stalled), abs=4)
+    figures = error_figures(predicted(forest.compile(), records), predicted(A100.law, records))
+    assert figures is not None
+    assert figures.p95 <= 0.06
+    assert abs(figures.bias) <= 0.01
 
 
 def test_a_larger_chunk_never_takes_less_time(compiled: AdditiveLaw) -> None:
