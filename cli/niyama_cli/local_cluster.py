@@ -147,7 +147,8 @@ class LocalCluster:
     async def _start(self) -> None:
         try:
             self._folder = PrivateFolder()
-            for folder in filter(None, (self.options.logs, self.options.decision_logs)):
+            options = self.options
+            for folder in filter(None, (options.logs, options.decision_logs, options.iteration_records)):
                 folder.mkdir(parents=True, exist_ok=True)
             self._layout = lay_out(self.spec, self.options, folder=self._folder.path)
             self._write_files()

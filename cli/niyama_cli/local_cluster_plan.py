@@ -35,6 +35,7 @@ class LocalOptions:
         metrics: whether routers and replicas serve metrics.
         replay: whether the length of an answer may come with its request.
         decision_logs: folder for a decision log of each replica; None writes none.
+        iteration_records: folder for each replica's iterations as CSV; None writes none.
         logs: folder for the processes' logs; None keeps them as long as the cluster.
         grace: seconds that running requests have to finish when the cluster ends.
         ready_within: seconds that everything has to start.
@@ -50,6 +51,7 @@ class LocalOptions:
     metrics: bool = True
     replay: bool = False
     decision_logs: Path | None = None
+    iteration_records: Path | None = None
     logs: Path | None = None
     grace: float = 10.0
     ready_within: float = 60.0

@@ -65,6 +65,8 @@ def agent_document(spec: ClusterSpec, layout: Layout, *, place: Place, options: 
         document["metrics"] = place.metrics
     if options.decision_logs:
         document["decisionLog"] = {"path": str(options.decision_logs.absolute() / f"{place.name}.jsonl")}
+    if options.iteration_records:
+        document["iterationRecords"] = {"path": str(options.iteration_records.absolute() / f"{place.name}.csv")}
     return document
 
 

@@ -21,6 +21,7 @@ from niyama_cli.up_options import (
     Engine,
     EngineOption,
     FileOption,
+    IterationRecordsOption,
     LogsOption,
     PolicyOption,
     PortOption,
@@ -51,6 +52,7 @@ def up(
     redis: RedisOption = None,
     logs: LogsOption = None,
     decision_logs: DecisionLogsOption = None,
+    iteration_records: IterationRecordsOption = None,
     replay: ReplayOption = False,
     detach: DetachOption = False,
 ) -> None:
@@ -63,6 +65,7 @@ def up(
         port=port,
         logs=logs,
         decision_logs=decision_logs,
+        iteration_records=iteration_records,
         replay=replay,
     )
     # The children log to files; a line in the middle of the table would only be in the way.
@@ -112,3 +115,4 @@ def _named(file: Path, options: LocalOptions) -> Iterator[tuple[str, object]]:
     yield "--redis", options.redis_url
     yield "--logs", options.logs and options.logs.absolute()
     yield "--decision-logs", options.decision_logs and options.decision_logs.absolute()
+    yield "--iteration-records", options.iteration_records and options.iteration_records.absolute()

@@ -15,6 +15,7 @@ __all__ = [
     "Engine",
     "EngineOption",
     "FileOption",
+    "IterationRecordsOption",
     "LogsOption",
     "PolicyOption",
     "PortOption",
@@ -71,6 +72,14 @@ DecisionLogsOption = Annotated[
     typer.Option(
         metavar="DIR",
         help="Log every scheduling decision into this folder, for `niyama sim replay`.",
+        show_default=False,
+    ),
+]
+IterationRecordsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Write every iteration as CSV into this folder, for `niyama profile fit`.",
         show_default=False,
     ),
 ]

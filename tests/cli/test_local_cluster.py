@@ -198,6 +198,7 @@ def _free_pair() -> int:
 
 def test_only_files_that_changed_are_written_again(tmp_path: Path) -> None:
     options = LocalOptions(policy="sarathi-fcfs", speed=2.0, seed=5, replay=True, decision_logs=tmp_path / "logs")
+    options = replace(options, iteration_records=tmp_path / "records")
     spec = options.applied_to(a_cluster(replicas=2))
     layout = lay_out(spec, options, folder=tmp_path)
     assert write_role_files(role_documents(spec, layout, options=options)) == 3
@@ -206,5 +207,6 @@ def test_only_files_that_changed_are_written_again(tmp_path: Path) -> None:
     assert agent["engine"] | {"speed": 2.0, "seed": 6, "replay": True} == agent["engine"]
     assert agent["scheduler"]["policy"] == "sarathi-fcfs"
     assert agent["decisionLog"]["path"] == str(tmp_path / "logs" / "replica-1.jsonl")
+    assert agent["iterationRecords"]["path"] == str(tmp_path / "records" / "replica-1.csv")
     moved = replace(spec, router=replace(spec.router, placement="round-robin"))
     assert write_role_files(role_documents(moved, layout, options=options)) == 1
