@@ -136,7 +136,7 @@ def run(
         with recorded_in(records) as sink:
             runs = run_policies(policies, requests, cluster=cluster, counted=counted, console=console, on_plan=sink)
     if as_json:
-        print_json({**_document(settings, cluster, runs=runs), **asdict(counted)})
+        print_json({**_document(settings, cluster, runs=runs), **counted.to_json()})
     else:
         _print(cluster, runs)
         if warm_up or cool_down:

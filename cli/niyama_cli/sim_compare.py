@@ -123,7 +123,7 @@ def command(
         if plot is not None:
             _write_plot(plot, contest, found=found)
     if as_json:
-        facts = {**workload_facts(asked, cluster), "qps": qps, "seeds": list(contest.seeds), **asdict(counted)}
+        facts = {**workload_facts(asked, cluster), "qps": qps, "seeds": list(contest.seeds), **counted.to_json()}
         print_json({**facts, "contenders": contenders_facts(contest), **_document(found), "versions": versions()})
     else:
         _print(contest, found)

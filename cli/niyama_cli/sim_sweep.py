@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -126,7 +125,7 @@ def command(
         if plots is not None:
             _write_plots(plots, contest, curves=curves)
     if as_json:
-        facts = {**workload_facts(asked, cluster), "seeds": list(contest.seeds), "rates": rates, **asdict(counted)}
+        facts = {**workload_facts(asked, cluster), "seeds": list(contest.seeds), "rates": rates, **counted.to_json()}
         print_json(
             {**facts, "contenders": contenders_facts(contest), "curves": _document(curves), "versions": versions()}
         )

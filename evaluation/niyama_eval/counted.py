@@ -36,6 +36,10 @@ class Counted:
             if not (math.isfinite(seconds) and seconds >= 0):
                 raise WorkloadError(name, f"{seconds} is no time", fix="give 0 s or more")
 
+    def to_json(self) -> dict[str, float]:
+        """Return what is left out, as JSON has it."""
+        return {"warm_up_s": self.warm_up, "cool_down_s": self.cool_down}
+
     def of(self, outcomes: Sequence[RequestOutcome]) -> Sequence[RequestOutcome]:
         """Return the requests that count, in the order of arrival.
 

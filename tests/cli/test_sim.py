@@ -86,7 +86,7 @@ def test_what_arrives_while_the_run_warms_up_or_cools_down_is_not_counted(capsys
     whole, middle = figures(capsys), figures(capsys, "--warm-up", "5s", "--cool-down", "3s")
     assert whole["engines"] == middle["engines"]
     assert 0 < middle["policies"]["niyama"]["num_requests"] < whole["policies"]["niyama"]["num_requests"]
-    assert (middle["warm_up"], middle["cool_down"]) == (5.0, 3.0)
+    assert (middle["warm_up_s"], middle["cool_down_s"]) == (5.0, 3.0)
     assert run([*A_SHORT_RUN, "--warm-up", "5s"]) == 0
     assert "of 60 requests count" in capsys.readouterr().out
 

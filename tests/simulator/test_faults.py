@@ -11,7 +11,7 @@ from niyama_eval.outcomes import OutcomeState, Relegation, RequestOutcome
 from niyama_eval.workloads import WorkloadRequest
 from niyama_sim.cluster import SimulationResult, simulate
 from niyama_sim.faults import Fault, Lose, Restart, Slow, parse_faults
-from niyama_sim.settings import SettingsError, SimulationSettings
+from niyama_sim.settings import SettingsError, SimulationSettings, silo_pools
 
 from tests.simulator.clusters import CHAT, HURRIED, JOB, NIGHTLY, PICKY, Watch, a_cluster, a_profile, asked, mixed
 
@@ -146,6 +146,22 @@ def test_without_any_replica_requests_wait_for_one_to_come_back() -> None:
     assert outcome.state is OutcomeState.COMPLETED
     assert outcome.ttft is not None
     assert outcome.ttft > 2.5
+
+
+def test_a_class_whose_pool_is_away_waits_for_it_and_goes_nowhere_else() -> None:
+    whole = a_cluster()
+    cluster = whole.in_pools(silo_pools(whole.classes, [1, 1, 1]))
+    away = replace(cluster, faults=parse_faults("lose:0@2s:3s"))
+    outcomes = check_conservation(TRAFFIC, away).outcomes
+    assert {outcome.replica for outcome in outcomes if outcome.qos_class == "chat"} == {"replica-0"}
+    waited = [o for o in outcomes if o.qos_class == "chat" and o.arrival > 2.0 and o.arrival < 5.0]
+    assert waited
+    assert all(outcome.ttft is not None and outcome.arrival + outcome.ttft > 5.0 for outcome in waited)
+
+
+def test_a_replica_that_is_alone_may_be_restarted() -> None:
+    cluster = replace(a_cluster(), faults=parse_faults("restart:all@1s:2s"))
+    check_conservation(mixed(30, qps=6.0), cluster)
 
 
 def test_without_any_replica_for_good_requests_fail_and_are_not_lost() -> None:
