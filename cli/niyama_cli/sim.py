@@ -139,6 +139,8 @@ def run(
         print_json({**_document(settings, cluster, runs=runs), **counted.to_json()})
     else:
         _print(cluster, runs)
+        if fault:
+            typer.echo(f"what went wrong: {', '.join(fault)}")
         if warm_up or cool_down:
             num_counted = len(next(iter(runs.values())).outcomes)
             typer.echo(f"{num_counted:,} of {len(requests):,} requests count: warm-up and cool-down are left out")

@@ -142,6 +142,8 @@ def test_what_goes_wrong_is_told_beside_the_figures(capsys: pytest.CaptureFixtur
     result = document["policies"]["niyama"]
     assert (result["num_completed"], result["num_lost"]) == (60, 0)
     assert document["engines"] != figures(capsys, "--replicas", "3")["engines"]
+    assert run([*A_SHORT_RUN, "--fault", "slow:0@1s:5s:2"]) == 0
+    assert "what went wrong: slow:0@1s:5s:2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
