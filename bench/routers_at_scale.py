@@ -26,6 +26,7 @@ import numpy as np
 from niyama_core.placement import PLACEMENTS
 from niyama_core.slo import Batch, Importance, Interactive, QosClass, QosClasses
 from niyama_eval.arrivals import Poisson
+from niyama_eval.goodput_search import NothingPassesError
 from niyama_eval.outcomes import OutcomeState, Relegation, RequestOutcome
 from niyama_eval.run_figures import run_figures
 from niyama_eval.settings import WorkloadSettings
@@ -42,8 +43,8 @@ _PREFILL_TOKENS_PER_SECOND = 10_000.0
 _RESOLUTION = 0.02
 _CLASSES = (
     QosClass("chat", Interactive(ttft=2.0, tbt=0.05)),
-    QosClass("summarise", Batch(ttlt=20.0)),
-    QosClass("nightly", Batch(ttlt=60.0), importance=Importance.LOW),
+    QosClass("summarise", Batch(ttlt=60.0)),
+    QosClass("nightly", Batch(ttlt=120.0), importance=Importance.LOW),
 )
 
 
@@ -137,7 +138,7 @@ def rows(wanted: Iterable[Scene], *, jobs: int = 1, search: bool = False) -> lis
 
     Raises:
         EvaluationError: the requests cannot be drawn.
-        SearchError: every rate passes, or none does.
+        SearchError: every rate passes.
         SimulationError: the cluster cannot run them.
     """
     asked = list(wanted)
@@ -190,14 +191,18 @@ def _asked(scene: Scene) -> WorkloadSettings:
 def goodput_qps(scene: Scene) -> float:
     """Return the highest rate, per second and replica, at which at most 1 % of every class misses its promise.
 
-    The search begins at the scene's rate.
+    The search begins at the scene's rate. It is 0 when no rate passes: routers may send whatever comes within a load's
+    age to the same idle replica.
 
     Raises:
-        SearchError: every rate passes, or none does.
+        SearchError: every rate passes.
     """
     cluster = _cluster(scene)
     settings = GoodputSettings(cluster=cluster, workload=_asked(scene), seeds=(scene.seed,), resolution=_RESOLUTION)
-    (found,) = find_goodput(settings, [cluster.scheduler.policy], estimate=scene.qps).values()
+    try:
+        (found,) = find_goodput(settings, [cluster.scheduler.policy], estimate=scene.qps).values()
+    except NothingPassesError:
+        return 0.0
     return found.interval.mean
 
 

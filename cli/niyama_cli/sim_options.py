@@ -12,6 +12,7 @@ from niyama_eval.figures import WORKLOADS
 from niyama_runtime.profile_file import ProfileError, find_profile
 
 from niyama_cli.option_types import completion_of, seconds, seconds_or_none
+from niyama_cli.sim_settings import MAX_REPLICAS
 
 __all__ = [
     "ArrivalsOption",
@@ -221,7 +222,9 @@ FaultsOption = Annotated[
         "is drained and away for 30 s); may be repeated.",
     ),
 ]
-ReplicasOption = Annotated[int, typer.Option("--replicas", min=1, max=1024, help="How many replicas to simulate.")]
+ReplicasOption = Annotated[
+    int, typer.Option("--replicas", min=1, max=MAX_REPLICAS, help="How many replicas to simulate.")
+]
 ProfileOption = Annotated[
     str,
     typer.Option(

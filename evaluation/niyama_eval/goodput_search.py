@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Grid", "Interval", "Search", "SearchError", "search", "student_t_95"]
+__all__ = ["Grid", "Interval", "NothingPassesError", "Search", "SearchError", "search", "student_t_95"]
 
 _FIRST_STRIDE = 4
 _FARTHEST = 64.0
@@ -23,6 +23,10 @@ _T_95_FAR = 1.980
 
 class SearchError(ValueError):
     """A search has no end: all rates pass, or none does."""
+
+
+class NothingPassesError(SearchError):
+    """No rate passes, however low."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ def search(start: int, *, farthest: int) -> Search:
     while low is None or high is None:
         at = low + stride if low is not None else (high or 0) - stride
         if abs(at - start) > farthest:
-            raise SearchError(_ENDLESS if passed else _HOPELESS)
+            raise SearchError(_ENDLESS) if passed else NothingPassesError(_HOPELESS)
         if (yield at):
             low = at
         else:

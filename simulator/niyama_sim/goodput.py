@@ -166,7 +166,7 @@ def _tell(running: _Running, point: Point, *, rule: str) -> None:
     try:
         running.tell(RULES[rule](point))
     except SearchError as error:
-        raise SearchError(f"{running.policy}, seed {running.seed}: {error}") from error
+        raise type(error)(f"{running.policy}, seed {running.seed}: {error}") from error
 
 
 def _goodput(searches: Sequence[_Running], grid: Grid) -> Goodput:
