@@ -76,9 +76,10 @@ def a_planner(
     safety: float = 1.2,
     token_budget: int = 256,
     max_num_seqs: int = 1000,
+    max_token_budget: int | None = None,
 ) -> IterationPlanner:
     """Return an idle planner on an A100."""
-    settings = SchedulerSettings(policy, alpha, safety, token_budget, max_num_seqs)
+    settings = SchedulerSettings(policy, alpha, safety, token_budget, max_num_seqs, max_token_budget)
     return IterationPlanner(build_policy(settings, predictor), predictor, max_num_seqs=max_num_seqs)
 
 

@@ -10,14 +10,17 @@ from typing import Protocol
 
 from niyama_core.latency import IterationShape, LatencyModel
 
-__all__ = ["ARTIFACT_GRID", "Chunking", "FixedBudget", "SlackGrid", "grid_up_to"]
+__all__ = ["ARTIFACT_GRID", "WIDE_GRID", "Chunking", "FixedBudget", "SlackGrid", "grid_up_to"]
 
 ARTIFACT_GRID = (128, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2552)
 
+# From 2,552 to 8,192 tokens another 3 % of an A100's time is saved, where nobody waits for the next token.
+WIDE_GRID = (*ARTIFACT_GRID, 4096, 6144, 8192)
 
-def grid_up_to(most: int) -> tuple[int, ...]:
-    """Return the published grid with `most` as its largest budget: shorter, or with one larger step at its end."""
-    return *(budget for budget in ARTIFACT_GRID if budget < most), most
+
+def grid_up_to(most: int, grid: tuple[int, ...] = ARTIFACT_GRID) -> tuple[int, ...]:
+    """Return a grid with `most` as its largest budget: shorter, or with one larger step at its end."""
+    return *(budget for budget in grid if budget < most), most
 
 
 class Chunking(Protocol):
@@ -28,7 +31,8 @@ class Chunking(Protocol):
 
         Args:
             decodes: the iteration without any prefill.
-            slack: seconds until the most urgent token is due; infinite when none constrains.
+            slack: seconds that the iteration may take: until the most urgent token is due, or until who may arrive has
+                waited long enough; infinite when none constrains.
             prefill_context_tokens: tokens that the next request to prefill already holds in the KV cache.
         """
         ...

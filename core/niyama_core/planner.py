@@ -31,6 +31,8 @@ from niyama_core.policies import Policy
 from niyama_core.rates import MeasuredRates
 from niyama_core.relegation import Outlook
 from niyama_core.request import LiveRequest, Request
+from niyama_core.slo import Interactive
+from niyama_core.tightest_ttft import TightestTtft
 
 __all__ = ["IterationPlanner", "Planner"]
 
@@ -114,6 +116,7 @@ class IterationPlanner:
         self._decodes = DecodeSet(predictor)
         self._left_since_plan: set[str] = set()
         self._lengths = OutputLengthHistory()
+        self._tightest_ttft = TightestTtft()
         self.rates = MeasuredRates(predictor)
         """What the replica has measured of its own speed."""
 
@@ -137,6 +140,8 @@ class IterationPlanner:
         live = LiveRequest(request, expected, expected * self.rates.iteration_time, turn=next(self._turns))
         self._live[request.request_id] = live
         self._backlog.admit(live)
+        if isinstance(request.promise.slo, Interactive):
+            self._tightest_ttft.expect(request.promise.slo.ttft, request.arrival)
 
     def adopt(self, policy: Policy, *, max_num_seqs: int) -> None:
         """Plan by another policy from the next plan on; who is relegated stays so."""
@@ -160,13 +165,13 @@ class IterationPlanner:
         chunks: tuple[Chunk, ...] = ()
         if self._backlog.is_empty:
             survey = self._decodes.survey(now)
-            shape, token_budget = survey.shape, self._token_budget(survey)
+            shape, token_budget = survey.shape, self._token_budget(survey, now)
         else:
             self._backlog.adapt(self.rates.prefill_rate)
             outlook = Outlook(now, self.rates.prefill_rate, self.rates.iteration_time, self._backlog.important_demand)
             relegated = self._relegate_hopeless(outlook)
             survey = self._decodes.survey(now)
-            draft = self._draft(survey, kv_free_tokens)
+            draft = self._draft(survey, now, kv_free_tokens=kv_free_tokens)
             relegated += self._fill(draft, outlook)
             shape, token_budget, chunks = draft.shape(), draft.token_budget, tuple(draft.chunks)
         self._latest_plan = IterationPlan(
@@ -259,19 +264,20 @@ class IterationPlanner:
         """Return a request that was live at the plan and is yet."""
         return None if request_id in self._left_since_plan else self._live.get(request_id)
 
-    def _token_budget(self, survey: DecodeSurvey) -> int:
+    def _token_budget(self, survey: DecodeSurvey, now: float) -> int:
         """Return the most tokens that the iteration may hold."""
         head = self._backlog.next()
+        seconds = min(survey.slack, self._policy.patience * self._tightest_ttft.seconds(now))
         return self._policy.chunking.token_budget(
-            survey.shape, survey.slack, prefill_context_tokens=head.prefilled if head is not None else 0
+            survey.shape, seconds, prefill_context_tokens=head.prefilled if head is not None else 0
         )
 
-    def _draft(self, survey: DecodeSurvey, kv_free_tokens: int) -> Draft:
+    def _draft(self, survey: DecodeSurvey, now: float, *, kv_free_tokens: int) -> Draft:
         """Begin an iteration: the decodes, and how much prefill may join them."""
         begun = self._backlog.begun
         return Draft(
             survey,
-            token_budget=self._token_budget(survey),
+            token_budget=self._token_budget(survey, now),
             kv_free_tokens=kv_free_tokens,
             started_growth_tokens=sum([live.prefill_remaining + live.output_remaining for live in begun]),
             new_sequences=self._max_num_seqs - len(self._decodes) - len(begun),

@@ -6,12 +6,13 @@ Names: `sarathi-*` are the baselines, one queue and a fixed budget; `qoserve` is
 our best.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from niyama_core.calibration import CalibratedLatency
-from niyama_core.chunking import ARTIFACT_GRID, Chunking, FixedBudget, SlackGrid, grid_up_to
+from niyama_core.chunking import ARTIFACT_GRID, WIDE_GRID, Chunking, FixedBudget, SlackGrid, grid_up_to
 from niyama_core.delay_toll import DelayToll
 from niyama_core.latency import LatencyModel
 from niyama_core.priority import (
@@ -39,7 +40,7 @@ class SchedulerSettings:
         safety: factor on predicted iteration times, for policies with dynamic chunking.
         token_budget: tokens an iteration, for policies with a fixed budget.
         max_num_seqs: the most requests that hold KV at once.
-        max_token_budget: the most tokens an iteration, for policies with dynamic chunking.
+        max_token_budget: the most tokens an iteration, for policies with dynamic chunking; None for the policy's own.
         fairness: how many times as often as the mean the longest prompts may miss, for `niyama`; None bounds nothing.
         calibrated: whether the predictor learns from every iteration; a replica that runs keeps it as it started.
         margin_quantile: the share of iterations that shall be over within the margin that a calibrated predictor
@@ -51,7 +52,7 @@ class SchedulerSettings:
     safety: float = 1.2
     token_budget: int = 256
     max_num_seqs: int = 1000
-    max_token_budget: int = ARTIFACT_GRID[-1]
+    max_token_budget: int | None = None
     calibrated: bool = False
     margin_quantile: float | None = None
     fairness: float | None = None
@@ -67,6 +68,7 @@ class Policy:
         chunking: tokens an iteration.
         relegation: who goes behind all that can be on time.
         selective_preemption: whether a begun prefill that would miss by waiting goes before more urgent ones.
+        patience: the share of the tightest TTFT of late that an iteration may take; infinite for any time.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Policy:
     chunking: Chunking
     relegation: Relegation
     selective_preemption: bool = False
+    patience: float = math.inf
 
     def at_speed(self, speed: float) -> "Policy":
         """Return the policy for a machine `speed` times as fast: a token of work puts a request off by less time."""
@@ -101,33 +104,29 @@ def _sarathi(priority: Priority) -> _Builder:
     return build
 
 
-def _deadline_driven(order: Callable[[SchedulerSettings], Priority]) -> _Builder:
-    def build(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:
-        model, safety = _safe_times(settings, predictor)
-        return Policy(
-            settings.policy,
-            order(settings),
-            SlackGrid(model, grid_up_to(settings.max_token_budget), safety),
-            HintedRelegation(),
-            selective_preemption=True,
-        )
-
-    return build
+def _niyama(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:
+    order = DelayToll(settings.fairness) if settings.alpha is None else LatestPrefill(settings.alpha)
+    grid = grid_up_to(settings.max_token_budget or WIDE_GRID[-1], WIDE_GRID)
+    return replace(_deadline_driven(settings, predictor, order=order, grid=grid), patience=0.25)
 
 
-def _by_toll(settings: SchedulerSettings) -> Priority:
-    """Return the order that follows how many wait, or a constant one where an alpha is given."""
-    return DelayToll(settings.fairness) if settings.alpha is None else LatestPrefill(settings.alpha)
+def _qoserve(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:
+    order = Hybrid(0.008 if settings.alpha is None else settings.alpha)
+    grid = grid_up_to(settings.max_token_budget or ARTIFACT_GRID[-1])
+    return _deadline_driven(settings, predictor, order=order, grid=grid)
 
 
-def _as_published(settings: SchedulerSettings) -> Priority:
-    return Hybrid(0.008 if settings.alpha is None else settings.alpha)
+def _deadline_driven(
+    settings: SchedulerSettings, predictor: LatencyModel, *, order: Priority, grid: tuple[int, ...]
+) -> Policy:
+    model, safety = _safe_times(settings, predictor)
+    return Policy(settings.policy, order, SlackGrid(model, grid, safety), HintedRelegation(), selective_preemption=True)
 
 
 POLICIES: Mapping[str, _Builder] = MappingProxyType(
     {
-        "niyama": _deadline_driven(_by_toll),
-        "qoserve": _deadline_driven(_as_published),
+        "niyama": _niyama,
+        "qoserve": _qoserve,
         "sarathi-fcfs": _sarathi(FirstCome()),
         "sarathi-edf": _sarathi(DeadlineFirst()),
         "sarathi-srpf": _sarathi(ShortestRemainingPrefill()),

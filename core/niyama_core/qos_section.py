@@ -91,6 +91,7 @@ def read_scheduler(section: ManifestReader) -> SchedulerSettings:
     quantile = section.number("marginQuantile", 0.0, least=0.5, most=0.9999) if "marginQuantile" in section else None
     if quantile is not None and not calibrated:
         section.problem("marginQuantile", "is measured by a calibrated predictor only: add calibrated: true")
+    most_tokens = section.integer("maxTokenBudget", 8192, least=16, most=65536) if "maxTokenBudget" in section else None
     fairness = section.number("fairness", 2.0, least=1.0, most=1000.0) if "fairness" in section else None
     settings = SchedulerSettings(
         policy=policy,
@@ -100,7 +101,7 @@ def read_scheduler(section: ManifestReader) -> SchedulerSettings:
         max_num_seqs=section.integer("maxNumSeqs", defaults.max_num_seqs, least=1, most=100_000),
         calibrated=calibrated,
         margin_quantile=quantile,
-        max_token_budget=section.integer("maxTokenBudget", defaults.max_token_budget, least=16, most=65536),
+        max_token_budget=most_tokens,
         fairness=fairness,
     )
     section.refuse_unknown()
@@ -138,13 +139,14 @@ def scheduler_document(settings: SchedulerSettings) -> dict[str, object]:
         "safety": settings.safety,
         "tokenBudget": settings.token_budget,
         "maxNumSeqs": settings.max_num_seqs,
-        "maxTokenBudget": settings.max_token_budget,
         "calibrated": settings.calibrated,
     }
     if settings.alpha is not None:
         document["alpha"] = settings.alpha
     if settings.margin_quantile is not None:
         document["marginQuantile"] = settings.margin_quantile
+    if settings.max_token_budget is not None:
+        document["maxTokenBudget"] = settings.max_token_budget
     if settings.fairness is not None:
         document["fairness"] = settings.fairness
     return document

@@ -254,7 +254,7 @@ def test_what_is_planned_otherwise_is_named_and_the_command_fails(
     assert run(["sim", "replay", str(log)]) == 1
     said = capsys.readouterr().out
     assert "1 iteration planned again, the last of them otherwise" in said
-    assert "iteration 0: token_budget was 2552, replayed 256" in said
+    assert "iteration 0: token_budget was 8192, replayed 256" in said
 
 
 def test_differences_are_told_as_json(capsys: pytest.CaptureFixture[str], log: Path) -> None:
@@ -262,7 +262,7 @@ def test_differences_are_told_as_json(capsys: pytest.CaptureFixture[str], log: P
     assert run(["sim", "replay", str(log), "--json"]) == 1
     (report,) = json.loads(capsys.readouterr().out)
     assert (report["replica"], report["num_iterations"], report["stopped"]) == ("replica-7", 1, None)
-    assert {"iteration": 0, "field": "token_budget", "recorded": "2552", "replayed": "256"} in report["differences"]
+    assert {"iteration": 0, "field": "token_budget", "recorded": "8192", "replayed": "256"} in report["differences"]
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ def test_a_log_replays_to_the_same_plans(policy: str) -> None:
 
 def test_another_policy_decides_otherwise_and_the_first_difference_is_shown() -> None:
     first, *_ = replay(a_log("niyama"), a_planner("sarathi-fcfs"))
-    assert first == Difference(0, "token_budget", 2552, 256)
-    assert str(first) == "iteration 0: token_budget was 2552, replayed 256"
+    assert first == Difference(0, "token_budget", 8192, 256)
+    assert str(first) == "iteration 0: token_budget was 8192, replayed 256"
 
 
 def test_a_tampered_plan_is_named() -> None:

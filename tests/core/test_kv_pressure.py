@@ -41,7 +41,7 @@ def test_begun_prefills_go_on_behind_one_that_cannot_begin() -> None:
 
 
 def test_begun_relegated_prefills_go_on_behind_one_that_cannot_begin() -> None:
-    planner = a_planner()
+    planner = a_planner(max_token_budget=2552)
     planner.admit(a_request("given up", prompt=5000, relegated=True))
     planner.record(planner.plan(0.0, kv_free_tokens=6000).executed(0.1), 0.1)
     planner.admit(a_request("urgent", prompt=900))
@@ -49,7 +49,7 @@ def test_begun_relegated_prefills_go_on_behind_one_that_cannot_begin() -> None:
 
 
 def test_no_relegated_request_begins_while_one_on_time_waits_for_room() -> None:
-    planner = a_planner()
+    planner = a_planner(max_token_budget=2552)
     planner.admit(a_request("begun", prompt=5000))
     planner.record(planner.plan(0.0, kv_free_tokens=6000).executed(0.1), 0.1)
     planner.admit(a_request("small", prompt=10, relegated=True))

@@ -165,7 +165,7 @@ def test_at_twice_the_capacity_the_important_are_on_time_and_the_others_finish(p
 
 
 def test_the_relegated_are_served_important_first_and_begun_before_all() -> None:
-    planner = a_planner()
+    planner = a_planner(max_token_budget=2552)
     planner.admit(a_request("begun", prompt=5000, arrival=3.0, importance=LOW, relegated=True))
     planner.record(planner.plan(3.0, kv_free_tokens=100_000).executed(0.1), 3.1)
     planner.admit(a_request("low", prompt=10, arrival=0.0, importance=LOW, relegated=True))

@@ -213,7 +213,7 @@ def test_a_request_that_arrives_relegated_goes_behind_all_others_and_is_not_told
     async def story(clock: VirtualClock) -> tuple[float, float, list[object]]:
         async with running_engine(clock) as room:
             late = room.open(asks(a_request("late", prompt=4000, relegated=True), output=2))
-            others = [room.open(asks(a_request(f"r{i}", prompt=4000), output=2)) for i in range(5)]
+            others = [room.open(asks(a_request(f"r{i}", prompt=4000), output=2)) for i in range(10)]
             await late.finished()
             for other in others:
                 await other.finished()
