@@ -26,7 +26,7 @@ from niyama_core.priority import (
 )
 from niyama_core.relegation import HintedRelegation, NoRelegation, Relegation
 
-__all__ = ["POLICIES", "Policy", "SchedulerSettings", "build_policy", "build_predictor"]
+__all__ = ["POLICIES", "Policy", "SchedulerSettings", "build_policy", "build_predictor", "is_calibrated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class SchedulerSettings:
         max_num_seqs: the most requests that hold KV at once.
         max_token_budget: the most tokens an iteration, for policies with dynamic chunking; None for the policy's own.
         fairness: how many times as often as the mean the longest prompts may miss, for `niyama`; None bounds nothing.
-        calibrated: whether the predictor learns from every iteration; a replica that runs keeps it as it started.
+        calibrated: whether the predictor learns from every iteration; None for the policy's own way, which is that it
+            does with `niyama` alone. A replica that runs keeps it as it started.
         margin_quantile: the share of iterations that shall be over within the margin that a calibrated predictor
             measures, which then stands in place of `safety`; None keeps `safety`.
     """
@@ -53,7 +54,7 @@ class SchedulerSettings:
     token_budget: int = 256
     max_num_seqs: int = 1000
     max_token_budget: int | None = None
-    calibrated: bool = False
+    calibrated: bool | None = None
     margin_quantile: float | None = None
     fairness: float | None = None
 
@@ -135,9 +136,14 @@ POLICIES: Mapping[str, _Builder] = MappingProxyType(
 )
 
 
+def is_calibrated(settings: SchedulerSettings) -> bool:
+    """Return whether a replica's predictor learns from every iteration."""
+    return settings.policy == "niyama" if settings.calibrated is None else settings.calibrated
+
+
 def build_predictor(settings: SchedulerSettings, predictor: LatencyModel) -> LatencyModel:
     """Return what one replica predicts with: `predictor`, or one of its own that begins as that and learns."""
-    if not settings.calibrated:
+    if not is_calibrated(settings):
         return predictor
     if settings.margin_quantile is None:
         return CalibratedLatency(predictor)

@@ -4,7 +4,7 @@ import math
 import re
 
 from niyama_core.manifest_reader import ManifestReader
-from niyama_core.policies import POLICIES, SchedulerSettings
+from niyama_core.policies import POLICIES, SchedulerSettings, is_calibrated
 from niyama_core.slo import (
     Batch,
     Bounds,
@@ -87,10 +87,8 @@ def read_scheduler(section: ManifestReader) -> SchedulerSettings:
     if policy not in POLICIES:
         section.problem("policy", f"{policy!r} is unknown: choose one of {', '.join(POLICIES)}")
     alpha = section.number("alpha", 0.0, least=0.0, most=10.0) if "alpha" in section else None
-    calibrated = section.flag("calibrated", defaults.calibrated)
+    calibrated = section.flag("calibrated", True) if "calibrated" in section else None
     quantile = section.number("marginQuantile", 0.0, least=0.5, most=0.9999) if "marginQuantile" in section else None
-    if quantile is not None and not calibrated:
-        section.problem("marginQuantile", "is measured by a calibrated predictor only: add calibrated: true")
     most_tokens = section.integer("maxTokenBudget", 8192, least=16, most=65536) if "maxTokenBudget" in section else None
     fairness = section.number("fairness", 2.0, least=1.0, most=1000.0) if "fairness" in section else None
     settings = SchedulerSettings(
@@ -104,6 +102,8 @@ def read_scheduler(section: ManifestReader) -> SchedulerSettings:
         max_token_budget=most_tokens,
         fairness=fairness,
     )
+    if quantile is not None and not is_calibrated(settings):
+        section.problem("marginQuantile", "is measured by a calibrated predictor only: add calibrated: true")
     section.refuse_unknown()
     return settings
 
@@ -139,12 +139,13 @@ def scheduler_document(settings: SchedulerSettings) -> dict[str, object]:
         "safety": settings.safety,
         "tokenBudget": settings.token_budget,
         "maxNumSeqs": settings.max_num_seqs,
-        "calibrated": settings.calibrated,
     }
     if settings.alpha is not None:
         document["alpha"] = settings.alpha
     if settings.margin_quantile is not None:
         document["marginQuantile"] = settings.margin_quantile
+    if settings.calibrated is not None:
+        document["calibrated"] = settings.calibrated
     if settings.max_token_budget is not None:
         document["maxTokenBudget"] = settings.max_token_budget
     if settings.fairness is not None:

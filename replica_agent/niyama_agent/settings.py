@@ -7,8 +7,8 @@
     advertise: llama-0.llama:50051    # where routers find it; left out: the address it listens on
     redis: {url: redis://127.0.0.1:6379/0, passwordFile: /etc/redis/password}   # left out: no load board
     engine: {type: paced, profile: a100-llama3-8b, speed: 1.0, noise: 0.0, seed: 0, replay: false}
-    scheduler: {policy: niyama, alpha: 0.0005, safety: 1.2, tokenBudget: 256, maxTokenBudget: 2552,
-                maxNumSeqs: 1000, calibrated: false}                             # or true, marginQuantile: 0.999
+    scheduler: {policy: niyama, alpha: 0.0005, safety: 1.2, tokenBudget: 256, maxTokenBudget: 8192,
+                maxNumSeqs: 1000, calibrated: true, marginQuantile: 0.999, fairness: 2}
     limits: {contextTokens: 16384, maxOutputTokens: 4096}
     decisionLog: {path: decisions.jsonl, maxMegabytes: 100, keep: 4}             # left out: none
     iterationRecords: {path: iterations.csv, maxMegabytes: 100, keep: 4}         # left out: none

@@ -231,7 +231,7 @@ def some_records() -> list[IterationRecord]:
 
 
 def write_log(path: Path, records: list[IterationRecord], *, policy: str = "niyama") -> None:
-    header = JournalHeader(SchedulerSettings(policy), profile="a100-llama3-8b", replica="replica-7")
+    header = JournalHeader(SchedulerSettings(policy, calibrated=False), profile="a100-llama3-8b", replica="replica-7")
     lines = [header.to_json_dict(), *(record.to_json_dict() for record in records)]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 

@@ -179,7 +179,12 @@ def test_a_planner_teaches_its_predictor_what_was_run_as_planned() -> None:
 
 
 def test_without_calibration_the_predictor_is_the_profiles_own() -> None:
-    assert build_predictor(SchedulerSettings(), A100.predictor) is A100.predictor
+    for settings in (SchedulerSettings("qoserve"), SchedulerSettings("niyama", calibrated=False)):
+        assert build_predictor(settings, A100.predictor) is A100.predictor
+
+
+def test_niyama_calibrates_unless_it_is_told_not_to() -> None:
+    assert isinstance(build_predictor(SchedulerSettings("niyama"), A100.predictor), CalibratedLatency)
 
 
 @pytest.mark.parametrize("policy", ["niyama", "qoserve"])

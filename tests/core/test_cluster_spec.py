@@ -119,7 +119,7 @@ def test_what_is_no_manifest_is_told_how_one_begins(document: object) -> None:
         ({"qosClasses": [{"name": n, "batch": {"ttlt": "1m"}, "default": True} for n in "ab"]}, "spec.qosClasses"),
         ({"qosClasses": [{"name": f"c{n}", "batch": {"ttlt": "1m"}} for n in range(33)]}, "spec.qosClasses"),
         ({"scheduler": {"policy": "magic"}}, "spec.scheduler.policy"),
-        ({"scheduler": {"marginQuantile": 0.99}}, "spec.scheduler.marginQuantile"),
+        ({"scheduler": {"policy": "qoserve", "marginQuantile": 0.99}}, "spec.scheduler.marginQuantile"),
         ({"scheduler": {"calibrated": True, "marginQuantile": 1}}, "spec.scheduler.marginQuantile"),
         ({"router": {"placement": "magic"}}, "spec.router.placement"),
         ({"router": {"replicas": 0}}, "spec.router.replicas"),

@@ -14,7 +14,7 @@ from niyama_agent.settings import RotationSettings, parse_settings
 from niyama_core.iteration_csv import COLUMNS
 from niyama_core.journal import IterationRecord, JournalHeader
 from niyama_core.planner import IterationPlanner
-from niyama_core.policies import build_policy
+from niyama_core.policies import build_policy, build_predictor
 from niyama_core.replay import replay
 from niyama_runtime.clock import VirtualClock
 
@@ -73,8 +73,9 @@ def test_a_log_that_was_written_by_an_agent_can_be_planned_again(tmp_path: Path)
     asyncio.run(story())
     header, read = read_log(path)
     profile = A100.at_speed(header.speed)
-    policy = build_policy(header.scheduler, profile.predictor).at_speed(header.speed)
-    planner = IterationPlanner(policy, profile.predictor, max_num_seqs=header.scheduler.max_num_seqs)
+    predictor = build_predictor(header.scheduler, profile.predictor)
+    policy = build_policy(header.scheduler, predictor).at_speed(header.speed)
+    planner = IterationPlanner(policy, predictor, max_num_seqs=header.scheduler.max_num_seqs)
     all_read = list(read)
     assert len(all_read) >= 50
     assert list(replay(all_read, planner)) == []
