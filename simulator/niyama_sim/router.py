@@ -32,9 +32,10 @@ class SimulatedRouter:
 
     def __init__(self, settings: SimulationSettings, replicas: Sequence[SimulatedReplica], *, board: LoadBoard) -> None:
         """Start without anything placed."""
-        self.placement = build_placement(settings.placement, settings.classes)
+        self.placement = build_placement(settings.placement, settings.classes, num_routers=settings.num_routers)
         self.lengths = OutputLengthHistory()
         """Of the answers that have gone through this router."""
+        self._num_routers = settings.num_routers
         self._replicas = replicas
         self._board = board
         self._beat = 0
@@ -73,13 +74,16 @@ class SimulatedRouter:
         self._within.pop(replica, None)
 
     def _pending(self, replica: str) -> tuple[int, int]:
-        """Return the prompt tokens and the requests placed on a replica since the report that is visible."""
+        """Return about how many prompt tokens and requests were placed on a replica since the visible report.
+
+        The other routers are taken to have placed as much there as this one.
+        """
         tokens = num = 0
         for placed in (self._before.get(replica), self._within.get(replica)):
             if placed is not None:
                 tokens += placed.prompt_tokens
                 num += placed.num_requests
-        return tokens, num
+        return tokens * self._num_routers, num * self._num_routers
 
     def _turn_to(self, beat: int) -> None:
         """Forget what was placed before the report that is visible at this beat."""

@@ -86,9 +86,10 @@ def test_a_request_goes_where_it_is_served_soonest() -> None:
 
 
 def test_work_that_is_less_urgent_is_not_ahead() -> None:
-    candidates = [a_candidate("a", night=100_000), a_candidate("b", fast=2000)]
-    assert placed(a_placement_request(CHAT), *candidates).replica == "a"
-    assert placed(a_placement_request(NIGHT), *candidates).replica == "b"
+    night, fast = a_candidate("a", night=100_000), a_candidate("b", fast=2000)
+    assert placed(a_placement_request(CHAT), night).expected_seconds < 2.0
+    assert placed(a_placement_request(CHAT), fast).expected_seconds > 3.0
+    assert placed(a_placement_request(NIGHT), night).expected_seconds > 100.0
 
 
 def test_work_of_a_class_that_nobody_knows_counts_as_ahead() -> None:

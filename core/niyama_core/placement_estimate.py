@@ -1,0 +1,92 @@
+"""What placement knows of a request and of the replicas, and when a replica would have served the request."""
+
+from dataclasses import dataclass
+
+from niyama_core.load import ReplicaLoad
+from niyama_core.slo import Batch, Promise, QosClass, QosClasses, Slo, promised_seconds
+
+__all__ = ["Candidate", "Placed", "PlacementRequest", "estimate", "work"]
+
+_STALE_SECONDS = 1.0
+# Tokens a second of a replica that has not said its own: what the published artifact starts from.
+_PRIOR_RATE = 8500.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementRequest:
+    """What placement knows of a request.
+
+    Attributes:
+        promise: what it was promised.
+        num_prompt_tokens: estimate of the prompt's length.
+        expected_output_tokens: estimate of the answer's length.
+        elapsed: seconds since its arrival.
+        excluded: replicas that it must not go to.
+    """
+
+    promise: Promise
+    num_prompt_tokens: int
+    expected_output_tokens: int
+    elapsed: float = 0.0
+    excluded: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A replica as placement sees it.
+
+    Attributes:
+        load: its latest report.
+        age: seconds since that report.
+        pending_prefill_tokens: prompt tokens placed there since, which the report does not count.
+        num_pending: requests placed there since.
+        serves: the classes that it takes, when the cluster is divided into pools; None for all.
+    """
+
+    load: ReplicaLoad
+    age: float = 0.0
+    pending_prefill_tokens: int = 0
+    num_pending: int = 0
+    serves: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a request goes, the seconds until it would be served by its promise's measure, and whether that holds."""
+
+    replica: str
+    expected_seconds: float
+    feasible: bool
+
+
+def estimate(request: PlacementRequest, candidate: Candidate, *, classes: QosClasses) -> Placed:
+    """Return when a candidate would have served the request by its promise's measure.
+
+    A replica serves by deadline, so only work that is at least as urgent counts as ahead of the request.
+    """
+    load = candidate.load
+    slo = request.promise.slo
+    ahead = candidate.pending_prefill_tokens + sum(
+        class_load.queued_prefill_tokens
+        for name, class_load in load.classes.items()
+        if _is_ahead(classes.by_name.get(name), slo)
+    )
+    rate = load.prefill_tokens_per_second or _PRIOR_RATE
+    seconds = (ahead + request.num_prompt_tokens) / rate + load.iteration_seconds
+    if isinstance(slo, Batch):
+        seconds += request.expected_output_tokens * load.iteration_seconds
+    seconds += max(0.0, candidate.age - _STALE_SECONDS)
+    feasible = request.elapsed + seconds <= promised_seconds(slo)
+    return Placed(load.replica, seconds, feasible)
+
+
+def _is_ahead(qos_class: QosClass | None, slo: Slo) -> bool:
+    """Return whether waiting work of a class is served before a request with this promise."""
+    return qos_class is None or promised_seconds(qos_class.slo) <= promised_seconds(slo)
+
+
+def work(candidate: Candidate) -> tuple[int, int, str]:
+    """Return by what the load of candidates compares: prompt tokens that wait, then requests, then the name."""
+    load = candidate.load
+    waiting = load.queued_prefill_tokens + candidate.pending_prefill_tokens
+    return waiting, load.num_requests + candidate.num_pending, load.replica
