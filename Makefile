@@ -76,7 +76,7 @@ sim: $(STAMP) ## Simulate overload, first come, first served and by deadlines (A
 
 .PHONY: results
 results: $(STAMP) ## Compute the published tables again into docs/results (QUICK=1 shows that it works, JOBS=4)
-	$(BIN)/python bench/results.py --jobs $(or $(JOBS),1) $(if $(QUICK),--quick) $(ARGS)
+	$(BIN)/python -m bench.results --jobs $(or $(JOBS),1) $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## Measure the time of one plan, predictors, and the router's throughput

@@ -2,8 +2,8 @@
 
 A policy is data: which small rules it uses. To add one, write its rules (one file) and name it here (one line).
 
-Names: `sarathi-*` are the baselines, one queue and a fixed budget; `qoserve` is the published algorithm; `niyama` is
-our best.
+Names: `sarathi-*` are the baselines, one queue and a fixed budget; `edf-chunking` is a step between them and `qoserve`,
+the published algorithm; `niyama` is our best.
 """
 
 import math
@@ -105,6 +105,13 @@ def _sarathi(priority: Priority) -> _Builder:
     return build
 
 
+def _edf_chunking(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:
+    """Return what dynamic chunking alone makes of a deadline-driven queue: a step of the published ablation."""
+    model, safety = _safe_times(settings, predictor)
+    grid = grid_up_to(settings.max_token_budget or ARTIFACT_GRID[-1])
+    return Policy(settings.policy, DeadlineFirst(), SlackGrid(model, grid, safety), NoRelegation())
+
+
 def _niyama(settings: SchedulerSettings, predictor: LatencyModel) -> Policy:
     order = DelayToll(settings.fairness) if settings.alpha is None else LatestPrefill(settings.alpha)
     grid = grid_up_to(settings.max_token_budget or WIDE_GRID[-1], WIDE_GRID)
@@ -132,6 +139,7 @@ POLICIES: Mapping[str, _Builder] = MappingProxyType(
         "sarathi-edf": _sarathi(DeadlineFirst()),
         "sarathi-srpf": _sarathi(ShortestRemainingPrefill()),
         "sarathi-sjf": _sarathi(ShortestJob()),
+        "edf-chunking": _edf_chunking,
     }
 )
 

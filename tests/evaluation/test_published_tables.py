@@ -1,52 +1,206 @@
 """The published tables: computed once, gone on with where they were ended, and never invented."""
 
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from niyama_sim.goodput import Goodput
+from niyama_core.policies import SchedulerSettings
 
-from bench import results as bench
+from bench.results.__main__ import TABLES, main
+from bench.results.runs import Column, Run, RunTable, simulate_run
+from bench.results.searches import Line, SearchTable
+from bench.results.setting import FULL, QUICK, cluster, traffic
+from bench.results.store import Store, code_of, source_digest
+from bench.results.table import Table
+from bench.results.tables.goodput import goodput
+from bench.results.tables.silos import Headlines, headlines
+
+CODE = "azure-code-2024"
+FACTS = {"sources": "these"}
+
+SEARCHES = SearchTable(
+    name="tiny",
+    lead="# Tiny",
+    head=("workload",),
+    lines=[
+        Line(
+            labels=("Azure Code",),
+            cluster=cluster(CODE).with_policy("sarathi-fcfs"),
+            traffic=traffic(CODE, num_requests=300),
+            guess=2.0,
+            published=1.5,
+            limit=3.96,
+        )
+    ],
+    seeds=(1, 2),
+    resolution=0.1,
+)
+RUNS = RunTable(
+    name="tiny-runs",
+    lead="# Runs",
+    head=("policy",),
+    columns=(
+        Column("violations", "violations, all"),
+        Column("low importance", "violations, low importance"),
+        Column("TTFT p99", "p99_s, class Q1", "seconds"),
+    ),
+    runs=[
+        Run(
+            labels=("`niyama`",),
+            cluster=cluster(CODE),
+            traffic=traffic(CODE, qps=2.0, num_requests=200),
+            published={"violations": "16 %"},
+        )
+    ],
+    seeds=(1, 2),
+)
 
 
-def computed(folder: Path, capsys: pytest.CaptureFixture[str], policy: str) -> list[str]:
-    """Compute one policy on one workload by short runs; return what was told of it."""
-    only = ["--workload", "azure-code-2024", "--policy", policy, "--seeds", "1"]
-    bench.main(["--quick", "--output", str(folder), *only])
-    return capsys.readouterr().out.splitlines()
+def opened(folder: Path, table: Table, **facts: str) -> Store:
+    return Store(folder / f"{table.name}.json", FACTS | facts)
 
 
-def row(folder: Path, policy: str) -> str:
-    lines = (folder / "goodput.md").read_text().splitlines()
-    return next(line for line in lines if "Azure Code" in line and f"`{policy}`" in line)
+def last_row(page: str) -> list[str]:
+    return [cell.strip() for cell in page.strip().splitlines()[-1].strip("|").split("|")]
 
 
-def test_what_is_there_is_not_computed_again_and_what_is_not_is_said_to_be_missing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bench, "QUICK_SHARE", 60)
-    assert len(computed(tmp_path, capsys, "sarathi-fcfs")) > 2
-    told = row(tmp_path, "sarathi-fcfs")
+@pytest.mark.parametrize("table", [SEARCHES, RUNS], ids=["searches", "runs"])
+def test_what_has_not_been_computed_is_said_to_be_missing(tmp_path: Path, table: Table) -> None:
+    page = table.page(opened(tmp_path, table))
+    assert "*missing*" in page
+    assert "16 %" in page or "| 1.5 |" in page
+
+
+@pytest.mark.parametrize("table", [SEARCHES, RUNS], ids=["searches", "runs"])
+def test_what_is_there_is_not_computed_again(tmp_path: Path, table: Table, capsys: pytest.CaptureFixture[str]) -> None:
+    table.compute(opened(tmp_path, table), jobs=1)
+    told = table.page(opened(tmp_path, table))
     assert "missing" not in told
-    assert "| 1.5 |" in told
-    assert row(tmp_path, "qoserve").count("*missing*") == 2
-    again = computed(tmp_path, capsys, "sarathi-fcfs")
-    assert again == [f"azure-code-2024 sarathi-fcfs {rule}: is there" for rule in bench.RULES]
-    assert row(tmp_path, "sarathi-fcfs") == told
+    assert "†" not in told
+    assert capsys.readouterr().out
+    table.compute(opened(tmp_path, table), jobs=1)
+    assert not capsys.readouterr().out
+    assert table.page(opened(tmp_path, table)) == told
 
 
-def test_a_figure_of_other_settings_is_marked_until_it_is_computed_again(tmp_path: Path) -> None:
-    document = bench.Document(tmp_path, {**FACTS, "sources": "older"})
-    document.add_cell(CELL, [1], FOUND)
-    bench.Document(tmp_path, FACTS).write()
-    assert "1.60, 1 seed †" in row(tmp_path, "sarathi-fcfs")
-    newer = bench.Document(tmp_path, FACTS)
-    assert not newer.has(CELL, [1])
-    newer.add_cell(CELL, [1], FOUND)
-    assert newer.has(CELL, [1])
-    assert "†" not in row(tmp_path, "sarathi-fcfs")
-    assert "+6.7 %" in row(tmp_path, "sarathi-fcfs")
+@pytest.mark.parametrize("table", [SEARCHES, RUNS], ids=["searches", "runs"])
+def test_what_other_sources_gave_is_marked_until_it_is_computed_again(tmp_path: Path, table: Table) -> None:
+    table.compute(opened(tmp_path, table, sources="older"), jobs=1)
+    old = table.page(opened(tmp_path, table))
+    assert "†" in old
+    table.compute(opened(tmp_path, table), jobs=1)
+    assert table.page(opened(tmp_path, table)) == old.replace(" †", "")
+    assert list(json.loads((tmp_path / f"{table.name}.json").read_text())["facts"].values()) == [FACTS]
 
 
-FACTS = {"profile": bench.PROFILE, "noise": 0.05, "resolution": 0.01, "num_requests": {}, "sources": "these"}
-CELL = bench.Cell("azure-code-2024", "sarathi-fcfs", "published")
-FOUND = Goodput({1: 1.6}, {1: ("Q1 violates 2.00%",)})
+def test_a_search_is_gone_on_with_from_the_points_that_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    SEARCHES.compute(opened(tmp_path, SEARCHES), jobs=1)
+    path = tmp_path / "tiny.json"
+    document = json.loads(path.read_text())
+    whole = last_row(SEARCHES.page(opened(tmp_path, SEARCHES)))
+    document["entries"] = {key: entry for key, entry in document["entries"].items() if key.endswith("points")}
+    points = document["entries"]["Azure Code: points"]["value"]["points"]
+    lost = points.pop()
+    path.write_text(json.dumps(document))
+    capsys.readouterr()
+    SEARCHES.compute(opened(tmp_path, SEARCHES), jobs=1)
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 1
+    assert f"seed {lost['seed']} at {lost['qps']}" in told[0]
+    assert last_row(SEARCHES.page(opened(tmp_path, SEARCHES))) == whole
+
+
+def test_other_settings_make_a_figure_old(tmp_path: Path) -> None:
+    RUNS.compute(opened(tmp_path, RUNS), jobs=1)
+    (run,) = RUNS.runs
+    noisier = replace(RUNS, runs=[replace(run, cluster=replace(run.cluster, noise=0.1))])
+    assert "†" in noisier.page(opened(tmp_path, noisier))
+
+
+def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
+    SEARCHES.compute(opened(tmp_path, SEARCHES), jobs=1)
+    _, published, ours, deviation, *_ = last_row(SEARCHES.page(opened(tmp_path, SEARCHES)))
+    assert published == "1.5"
+    assert "[" in ours
+    assert "2 seeds" in ours
+    assert float(deviation.removesuffix(" %")) == pytest.approx(100 * (float(ours.split()[0]) / 1.5 - 1), abs=0.5)
+    RUNS.compute(opened(tmp_path, RUNS), jobs=1)
+    violations, nobody, ttft = last_row(RUNS.page(opened(tmp_path, RUNS)))[1:]
+    assert violations.endswith("; published 16 %")
+    assert nobody == "–"
+    assert ttft.endswith(" s]")
+
+
+def test_more_seeds_are_computed_and_fewer_are_not_taken_for_enough(tmp_path: Path) -> None:
+    few = replace(SEARCHES, seeds=(1,))
+    few.compute(opened(tmp_path, few), jobs=1)
+    SEARCHES.compute(opened(tmp_path, SEARCHES), jobs=1)
+    assert "2 seeds" in SEARCHES.page(opened(tmp_path, SEARCHES))
+
+
+def test_gpus_of_silos_are_those_of_all_classes_together(tmp_path: Path) -> None:
+    table = headlines(QUICK)
+    store, shared = opened(tmp_path, table), opened(tmp_path, table.shared)
+
+    def put(there: Store, lines: SearchTable, qps: Callable[[Line], float]) -> None:
+        for line in lines.lines:
+            found: Mapping[str, Any] = {"seeds": [1], "by_seed": {"1": qps(line)}, "limits": {"1": []}, "problem": None}
+            there.put(f"{line.key}: published", line.settings, found)
+
+    put(store, table.silos, lambda line: {"Q1": 2.0, "Q2": 4.0, "Q3": 5.0}[line.labels[1]])
+    put(shared, table.shared, lambda line: 4.0)
+    assert isinstance(table, Headlines)
+    # 50 requests a second, a third in each class: 8.33, 4.17 and 3.33 replicas, and 12.5 that all share.
+    row = next(line for line in table.page(store).splitlines() if line.startswith("| Azure Code |"))
+    assert row == "| Azure Code | 18 (9 + 5 + 4) | 13 | 28 % | 13 | 28 % |"
+
+
+def test_only_long_prompts_come_at_the_rate_that_was_asked_for() -> None:
+    (run,) = RUNS.runs
+    long = replace(run, traffic=replace(run.traffic, qps=0.5, num_requests=100), only_long=True)
+    figures = simulate_run(long, 1)
+    assert "violations, short prompts" not in figures
+    assert figures["completed a second"] == pytest.approx(0.5, rel=0.3)
+
+
+def test_answers_that_are_misjudged_change_what_is_planned_and_nothing_else() -> None:
+    (run,) = RUNS.runs
+    policy = replace(run.cluster, scheduler=SchedulerSettings("qoserve"))
+    honest = replace(run, cluster=policy, traffic=replace(run.traffic, qps=6.0, num_requests=600))
+    misled = simulate_run(replace(honest, length_error=4.0), 1)
+    assert misled != simulate_run(honest, 1)
+    assert simulate_run(honest, 1) == simulate_run(honest, 1)
+
+
+def test_words_about_the_code_do_not_make_figures_old() -> None:
+    bare = "def one():\n    return 1\n"
+    told = '"""Ones."""\n\n\ndef one():\n    """Return one."""\n    # Not two.\n    return 1\n'
+    assert code_of(told) == code_of(bare)
+    assert code_of(bare.replace("1", "2")) != code_of(bare)
+
+
+def test_where_requests_go_does_not_make_figures_of_one_replica_old() -> None:
+    assert source_digest(one_replica=True) != source_digest(one_replica=False)
+
+
+@pytest.mark.parametrize("extent", [FULL, QUICK])
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_has_a_page_before_anything_is_computed(
+    tmp_path: Path, name: str, extent: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = ["--quick"] if extent is QUICK else []
+    main(["--table", name, "--pages", "--output", str(tmp_path), *quick])
+    page = (tmp_path / f"{name}.md").read_text()
+    assert page.startswith("# ")
+    assert "missing" in page
+    assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith("|"))
+
+
+def test_the_published_table_has_every_published_figure() -> None:
+    published = [line.published for line in goodput(FULL).lines if line.published]
+    assert published == [1.5, 2.6, 3.8, 2.8, 3.5, 4.3, 1.4, 1.8, 2.1]

@@ -1,0 +1,1 @@
+"""The published tables, computed again: `python -m bench.results`."""

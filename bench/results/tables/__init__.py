@@ -1,0 +1,1 @@
+"""Which clusters, under which traffic, the tables are of."""
