@@ -25,6 +25,7 @@ from bench.results.table import Table
 from bench.results.tables.ablation import ablation_goodput, ablation_overload
 from bench.results.tables.alpha import alpha
 from bench.results.tables.cluster35 import cluster35
+from bench.results.tables.deviations import deviations
 from bench.results.tables.diurnal import diurnal
 from bench.results.tables.goodput import goodput
 from bench.results.tables.other_hardware import laws, models, prefill_only
@@ -51,6 +52,7 @@ TABLES: Mapping[str, Callable[[Extent], Table]] = MappingProxyType(
         "laws": laws,
         "prefill-only": prefill_only,
         "routers": routers,
+        "deviations": deviations,
         "models": models,
     }
 )

@@ -45,6 +45,7 @@ class Run:
         traffic: as it comes.
         published: what was published, by title of column, as the page has it.
         only_long: whether short prompts are left out, and as many more drawn.
+        correlation: of the ranks of one prompt's length and the next one's; lengths are drawn independently at 0.
         length_error: by which factor answers are thought to be longer than history tells.
         x: where it is in a sweep.
     """
@@ -54,6 +55,7 @@ class Run:
     traffic: WorkloadSettings
     published: Mapping[str, str] = field(default_factory=dict)
     only_long: bool = False
+    correlation: float = 0.0
     length_error: float = 1.0
     x: float | None = None
 
@@ -65,7 +67,7 @@ class Run:
     @property
     def settings(self) -> str:
         """What tells its settings from any others."""
-        return fingerprint(self.cluster, self.traffic, self.only_long, self.length_error)
+        return fingerprint(self.cluster, self.traffic, self.only_long, self.correlation, self.length_error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,8 @@ def simulate_run(run: Run, seed: int) -> dict[str, float]:
 def _requests(run: Run, seed: int) -> Sequence[WorkloadRequest]:
     """Return the run's requests; of long ones, as many at the same rate."""
     if not run.only_long:
-        return generate_seeded(run.traffic, run.cluster.classes, seed=seed)
+        requests = generate_seeded(run.traffic, run.cluster.classes, seed=seed)
+        return in_bursts(requests, run.correlation, seed=seed) if run.correlation else requests
     drawn = generate_seeded(replace(run.traffic, num_requests=20_000), run.cluster.classes, seed=seed)
     more = len(drawn) / sum(one.num_prompt_tokens > LONG_PROMPT_TOKENS for one in drawn)
     denser = replace(
@@ -193,6 +196,23 @@ def _requests(run: Run, seed: int) -> Sequence[WorkloadRequest]:
     )
     requests = generate_seeded(denser, run.cluster.classes, seed=seed)
     return [one for one in requests if one.num_prompt_tokens > LONG_PROMPT_TOKENS]
+
+
+def in_bursts(requests: Sequence[WorkloadRequest], correlation: float, *, seed: int) -> Sequence[WorkloadRequest]:
+    """Return the same arrivals and the same lengths, so ordered that long prompts follow long ones.
+
+    Lengths are dealt out by the ranks of a Gaussian process in which each value is `correlation` of the one before.
+    """
+    rng = np.random.default_rng(seed)
+    levels = [0.0]
+    for step in rng.standard_normal(len(requests)).tolist():
+        levels.append(correlation * levels[-1] + step)
+    sizes = sorted((one.num_prompt_tokens, one.num_output_tokens) for one in requests)
+    ranks = np.argsort(np.argsort(levels[1:])).tolist()
+    return [
+        replace(one, num_prompt_tokens=sizes[rank][0], num_output_tokens=sizes[rank][1])
+        for one, rank in zip(requests, ranks, strict=True)
+    ]
 
 
 def _misjudged(factor: float) -> Callable[[OutputLengthHistory, str, int], int]:

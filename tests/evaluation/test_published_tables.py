@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from niyama_core.policies import SchedulerSettings
+from niyama_eval.workloads import WorkloadRequest, generate_seeded
 
 from bench.results.__main__ import TABLES, main
-from bench.results.runs import Column, Run, RunTable, simulate_run
+from bench.results.runs import Column, Run, RunTable, in_bursts, simulate_run
 from bench.results.searches import Line, SearchTable
 from bench.results.setting import FULL, QUICK, cluster, traffic
 from bench.results.store import Store, code_of, source_digest
@@ -166,6 +168,24 @@ def test_only_long_prompts_come_at_the_rate_that_was_asked_for() -> None:
     figures = simulate_run(long, 1)
     assert "violations, short prompts" not in figures
     assert figures["completed a second"] == pytest.approx(0.5, rel=0.3)
+
+
+def test_bursts_have_the_same_arrivals_and_lengths_in_another_order() -> None:
+    (run,) = RUNS.runs
+    alone = generate_seeded(run.traffic, run.cluster.classes, seed=1)
+    bursts = in_bursts(alone, 0.9, seed=1)
+    assert [one.arrival for one in bursts] == [one.arrival for one in alone]
+    assert sorted(map(sizes, bursts)) == sorted(map(sizes, alone))
+    before, after = (np.array([one.num_prompt_tokens for one in some]) for some in (alone, bursts))
+    follows = [
+        float(np.corrcoef(np.argsort(np.argsort(x))[1:], np.argsort(np.argsort(x))[:-1])[0, 1]) for x in (before, after)
+    ]
+    assert abs(follows[0]) < 0.2
+    assert follows[1] > 0.6
+
+
+def sizes(request: WorkloadRequest) -> tuple[int, int]:
+    return request.num_prompt_tokens, request.num_output_tokens
 
 
 def test_answers_that_are_misjudged_change_what_is_planned_and_nothing_else() -> None:
