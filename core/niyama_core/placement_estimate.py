@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from niyama_core.hot_value import hot_value
 from niyama_core.load import ReplicaLoad
-from niyama_core.slo import Batch, Promise, QosClass, QosClasses, Slo, promised_seconds
+from niyama_core.slo import Batch, Promise, QosClass, QosClasses, promised_seconds
 
 __all__ = ["Candidate", "Placed", "PlacementRequest", "estimate", "work"]
 
@@ -50,7 +51,7 @@ class Candidate:
     serves: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@hot_value
 class Placed:
     """Where a request goes, the seconds until it would be served by its promise's measure, and whether that holds."""
 
@@ -66,23 +67,23 @@ def estimate(request: PlacementRequest, candidate: Candidate, *, classes: QosCla
     """
     load = candidate.load
     slo = request.promise.slo
-    ahead = candidate.pending_prefill_tokens + sum(
-        class_load.queued_prefill_tokens
-        for name, class_load in load.classes.items()
-        if _is_ahead(classes.by_name.get(name), slo)
-    )
+    promised = promised_seconds(slo)
+    ahead = candidate.pending_prefill_tokens
+    for name, class_load in load.classes.items():
+        if class_load.queued_prefill_tokens and _is_ahead(classes.by_name.get(name), promised):
+            ahead += class_load.queued_prefill_tokens
     rate = load.prefill_tokens_per_second or _PRIOR_RATE
     seconds = (ahead + request.num_prompt_tokens) / rate + load.iteration_seconds
     if isinstance(slo, Batch):
         seconds += request.expected_output_tokens * load.iteration_seconds
     seconds += max(0.0, candidate.age - _STALE_SECONDS)
-    feasible = request.elapsed + seconds <= promised_seconds(slo)
+    feasible = request.elapsed + seconds <= promised
     return Placed(load.replica, seconds, feasible)
 
 
-def _is_ahead(qos_class: QosClass | None, slo: Slo) -> bool:
-    """Return whether waiting work of a class is served before a request with this promise."""
-    return qos_class is None or promised_seconds(qos_class.slo) <= promised_seconds(slo)
+def _is_ahead(qos_class: QosClass | None, promised: float) -> bool:
+    """Return whether waiting work of a class is served before a request that is due after so many seconds."""
+    return qos_class is None or promised_seconds(qos_class.slo) <= promised
 
 
 def work(candidate: Candidate) -> tuple[int, int, str]:
