@@ -19,6 +19,7 @@ from typing import Any
 
 from niyama_eval.results import versions
 
+from bench.results.overview import overview
 from bench.results.setting import FULL, QUICK, Extent
 from bench.results.store import Store, source_digest
 from bench.results.table import Table
@@ -82,20 +83,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = options(arguments)
     folder = asked.output or ROOT / ("out/results" if asked.quick else "docs/results")
     folder.mkdir(parents=True, exist_ok=True)
+    extent = QUICK if asked.quick else FULL
     for name in asked.table or TABLES:
-        table = TABLES[name](QUICK if asked.quick else FULL)
-        store = Store(folder / f"{name}.json", facts(table))
+        table, store = _opened(name, extent, folder)
         try:
             if not asked.pages:
                 table.compute(store, jobs=asked.jobs)
         finally:
             _show(table, store, folder)
         print(f"{name}: {folder / name}.md", flush=True)
+    _lead(extent, folder)
+
+
+def _opened(name: str, extent: Extent, folder: Path) -> tuple[Table, Store]:
+    table = TABLES[name](extent)
+    return table, Store(folder / f"{name}.json", facts(table))
 
 
 def _show(table: Table, store: Store, folder: Path) -> None:
     (folder / f"{table.name}.md").write_text(table.page(store), encoding="utf-8")
     table.draw(store, folder)
+
+
+def _lead(extent: Extent, folder: Path) -> None:
+    """Write the page that leads to the others, once all of them are there."""
+    if all((folder / f"{name}.md").exists() for name in TABLES):
+        opened = {name: _opened(name, extent, folder) for name in TABLES}
+        (folder / "README.md").write_text(overview(opened, folder), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,19 @@ from functools import partial
 
 from niyama_eval.goodput_search import Interval
 
-__all__ = ["LEGEND", "MISSING", "OLD", "deviation", "interval", "rows", "seconds", "seeds_word", "share", "wrapped"]
+__all__ = [
+    "LEGEND",
+    "MISSING",
+    "OLD",
+    "WRITERS",
+    "deviation",
+    "interval",
+    "rows",
+    "seconds",
+    "seeds_word",
+    "share",
+    "wrapped",
+]
 
 MISSING = "*missing*"
 OLD = " †"
@@ -47,12 +59,12 @@ def number(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
-_WRITERS = {"share": share, "seconds": seconds, "number": number}
+WRITERS = {"share": share, "seconds": seconds, "number": number}
 
 
 def interval(values: Sequence[float], *, unit: str) -> str:
     """Return the mean of a figure over the seeds with its confidence interval, if there are several."""
-    write = _WRITERS[unit]
+    write = WRITERS[unit]
     found = Interval.of(list(values))
     if found.ci is None:
         return write(found.mean)

@@ -221,6 +221,13 @@ def test_every_table_has_a_page_before_anything_is_computed(
     assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith("|"))
 
 
+def test_one_page_leads_to_the_others_and_tells_what_is_missing(tmp_path: Path) -> None:
+    main(["--pages", "--quick", "--output", str(tmp_path)])
+    page = (tmp_path / "README.md").read_text()
+    assert all(f"]({name}.md)" in page for name in TABLES)
+    assert "| 16 % | *missing* | *missing* |" in page
+
+
 def test_the_published_table_has_every_published_figure() -> None:
     published = [line.published for line in goodput(FULL).lines if line.published]
     assert published == [1.5, 2.6, 3.8, 2.8, 3.5, 4.3, 1.4, 1.8, 2.1]
