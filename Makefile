@@ -79,10 +79,11 @@ results: $(STAMP) ## Compute the published tables again into docs/results (QUICK
 	$(BIN)/python -m bench.results --jobs $(or $(JOBS),1) $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) ## Measure the time of one plan, one placement, predictors, and the router's throughput
+bench: $(STAMP) ## Measure the time of one plan, one placement, predictors, the simulator, and the router's throughput
 	$(BIN)/python bench/plan.py
 	$(BIN)/python bench/predictor.py
 	$(BIN)/python bench/placement.py
+	$(BIN)/python bench/simulator.py
 	$(BIN)/python bench/router.py
 
 .PHONY: requirements

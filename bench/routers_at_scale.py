@@ -37,7 +37,7 @@ from niyama_sim.goodput import GoodputSettings, find_goodput
 from niyama_sim.settings import SimulationSettings
 from niyama_sim.side_by_side import side_by_side
 
-__all__ = ["Row", "Scene", "rows", "scenes", "table"]
+__all__ = ["Row", "Scene", "cluster", "rows", "scenes", "table"]
 
 _PREFILL_TOKENS_PER_SECOND = 10_000.0
 _RESOLUTION = 0.02
@@ -166,7 +166,8 @@ def _measure(scene: Scene, search: bool) -> Row:
     return replace(row, goodput_qps=goodput_qps(scene)) if search else row
 
 
-def _cluster(scene: Scene) -> SimulationSettings:
+def cluster(scene: Scene) -> SimulationSettings:
+    """Return the cluster of a scene."""
     return SimulationSettings(
         classes=QosClasses({one.name: one for one in _CLASSES}, default="chat"),
         placement=scene.placement,
@@ -197,10 +198,10 @@ def goodput_qps(scene: Scene) -> float:
     Raises:
         SearchError: every rate passes.
     """
-    cluster = _cluster(scene)
-    settings = GoodputSettings(cluster=cluster, workload=_asked(scene), seeds=(scene.seed,), resolution=_RESOLUTION)
+    asked = cluster(scene)
+    settings = GoodputSettings(cluster=asked, workload=_asked(scene), seeds=(scene.seed,), resolution=_RESOLUTION)
     try:
-        (found,) = find_goodput(settings, [cluster.scheduler.policy], estimate=scene.qps).values()
+        (found,) = find_goodput(settings, [asked.scheduler.policy], estimate=scene.qps).values()
     except NothingPassesError:
         return 0.0
     return found.interval.mean
@@ -208,9 +209,9 @@ def goodput_qps(scene: Scene) -> float:
 
 def simulate_scene(scene: Scene) -> Row:
     """Run one scene at its rate."""
-    cluster, asked = _cluster(scene), _asked(scene)
-    outcomes = simulate(cluster, generate_seeded(asked, cluster.classes, seed=scene.seed)).outcomes
-    figures = run_figures(outcomes, class_names=list(cluster.classes.by_name))
+    settings, asked = cluster(scene), _asked(scene)
+    outcomes = simulate(settings, generate_seeded(asked, settings.classes, seed=scene.seed)).outcomes
+    figures = run_figures(outcomes, class_names=list(settings.classes.by_name))
     waiting = waiting_seconds(outcomes, num_replicas=scene.replicas, duration=scene.duration)
     return Row(
         scene=scene,

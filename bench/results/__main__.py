@@ -6,8 +6,8 @@
 
 Each table is a page, a JSON with every figure, the seeds and the versions, and a picture where one says more. The JSON
 is written after every simulation and read at the start: what is there is not computed again, as long as its settings
-and the code that a simulation runs are the same. Figures of other settings or code are shown, and marked, until they
-are computed again; what has not been computed is said to be missing.
+are the same and its policies decide as they did (`decisions.py`). Others are shown, and marked, until they are computed
+again; what has not been computed is said to be missing.
 """
 
 import argparse
@@ -15,13 +15,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from niyama_eval.results import versions
 
 from bench.results.overview import overview
 from bench.results.setting import FULL, QUICK, Extent
-from bench.results.store import Store, source_digest
+from bench.results.store import Store
 from bench.results.table import Table
 from bench.results.tables.ablation import ablation_goodput, ablation_overload
 from bench.results.tables.alpha import alpha
@@ -60,11 +59,6 @@ TABLES: Mapping[str, Callable[[Extent], Table]] = MappingProxyType(
 """The tables by name, the most telling first."""
 
 
-def facts(table: Table) -> Mapping[str, Any]:
-    """Return what every figure of a table depends on, beside its own settings."""
-    return {"sources": source_digest(one_replica=table.one_replica), "versions": versions()}
-
-
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return what was asked for."""
     parser = argparse.ArgumentParser(
@@ -97,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _opened(name: str, extent: Extent, folder: Path) -> tuple[Table, Store]:
     table = TABLES[name](extent)
-    return table, Store(folder / f"{name}.json", facts(table))
+    return table, Store(folder / f"{name}.json", versions())
 
 
 def _show(table: Table, store: Store, folder: Path) -> None:

@@ -19,6 +19,7 @@ from niyama_sim.cluster import simulate
 from niyama_sim.settings import SimulationSettings
 from niyama_sim.side_by_side import side_by_side
 
+from bench.results.decisions import decisions
 from bench.results.page import MISSING, OLD, interval, rows, wrapped
 from bench.results.pictures import curves
 from bench.results.store import Store, fingerprint
@@ -66,8 +67,10 @@ class Run:
 
     @property
     def settings(self) -> str:
-        """What tells its settings from any others."""
-        return fingerprint(self.cluster, self.traffic, self.only_long, self.correlation, self.length_error)
+        """What tells its settings, and how its policies decide, from any others."""
+        return fingerprint(
+            decisions(self.cluster), self.cluster, self.traffic, self.only_long, self.correlation, self.length_error
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,6 @@ class RunTable:
         columns: one figure each.
         runs: one line each.
         seeds: a run each.
-        one_replica: whether no run depends on how requests are placed.
         sweep: what is drawn, if something is.
     """
 
@@ -100,7 +102,6 @@ class RunTable:
     columns: Sequence[Column]
     runs: Sequence[Run]
     seeds: Sequence[int]
-    one_replica: bool = True
     sweep: Sweep | None = None
 
     def compute(self, store: Store, *, jobs: int) -> None:

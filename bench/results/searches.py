@@ -13,6 +13,7 @@ from niyama_eval.settings import WorkloadSettings
 from niyama_sim.goodput import Asked, Goodput, GoodputSettings, find_goodput
 from niyama_sim.settings import SimulationSettings
 
+from bench.results.decisions import decisions
 from bench.results.page import MISSING, OLD, deviation, interval, rows, seeds_word, wrapped
 from bench.results.pictures import bars
 from bench.results.store import Found, Store, fingerprint
@@ -49,8 +50,8 @@ class Line:
 
     @property
     def settings(self) -> str:
-        """What tells its settings from any others."""
-        return fingerprint(self.cluster, self.traffic)
+        """What tells its settings, and how its policies decide, from any others."""
+        return fingerprint(decisions(self.cluster), self.cluster, self.traffic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,6 @@ class SearchTable:
         seeds: a search each.
         resolution: one step of the rates that are tried.
         rules: which of the two.
-        one_replica: whether no line depends on how requests are placed.
         tail: the page below the table, made of what was found of the lines by the published rule.
     """
 
@@ -76,7 +76,6 @@ class SearchTable:
     seeds: Sequence[int]
     resolution: float
     rules: Sequence[str] = BOTH
-    one_replica: bool = True
 
     def compute(self, store: Store, *, jobs: int) -> None:
         """Compute whatever is not there yet."""

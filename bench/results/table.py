@@ -16,11 +16,6 @@ class Table(Protocol):
         """Of the files."""
         ...
 
-    @property
-    def one_replica(self) -> bool:
-        """Whether no figure depends on how requests are placed."""
-        ...
-
     def compute(self, store: Store, *, jobs: int) -> None:
         """Compute whatever is not there yet, `jobs` simulations at a time."""
         ...

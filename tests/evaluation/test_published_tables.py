@@ -1,27 +1,32 @@
 """The published tables: computed once, gone on with where they were ended, and never invented."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import numpy as np
 import pytest
-from niyama_core.policies import SchedulerSettings
+from niyama_core.placement import PLACEMENTS
+from niyama_core.policies import POLICIES, SchedulerSettings
 from niyama_eval.workloads import WorkloadRequest, generate_seeded
 
 from bench.results.__main__ import TABLES, main
+from bench.results.decisions import decisions, of_policy
 from bench.results.runs import Column, Run, RunTable, in_bursts, simulate_run
 from bench.results.searches import Line, SearchTable
 from bench.results.setting import FULL, QUICK, cluster, traffic
-from bench.results.store import Store, code_of, source_digest
+from bench.results.store import Store
 from bench.results.table import Table
 from bench.results.tables.goodput import goodput
 from bench.results.tables.silos import Headlines, headlines
 
+ROOT = Path(__file__).parents[2]
 CODE = "azure-code-2024"
-FACTS = {"sources": "these"}
+VERSIONS = {"python": "3"}
 
 SEARCHES = SearchTable(
     name="tiny",
@@ -61,8 +66,8 @@ RUNS = RunTable(
 )
 
 
-def opened(folder: Path, table: Table, **facts: str) -> Store:
-    return Store(folder / f"{table.name}.json", FACTS | facts)
+def opened(folder: Path, table: Table) -> Store:
+    return Store(folder / f"{table.name}.json", VERSIONS)
 
 
 def last_row(page: str) -> list[str]:
@@ -89,13 +94,27 @@ def test_what_is_there_is_not_computed_again(tmp_path: Path, table: Table, capsy
 
 
 @pytest.mark.parametrize("table", [SEARCHES, RUNS], ids=["searches", "runs"])
-def test_what_other_sources_gave_is_marked_until_it_is_computed_again(tmp_path: Path, table: Table) -> None:
-    table.compute(opened(tmp_path, table, sources="older"), jobs=1)
+def test_what_policies_that_decided_otherwise_gave_is_marked_until_it_is_computed_again(
+    tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("runs", "searches"):
+        monkeypatch.setattr(f"bench.results.{module}.decisions", lambda settings: "otherwise")
+    table.compute(opened(tmp_path, table), jobs=1)
+    assert "†" not in table.page(opened(tmp_path, table))
+    monkeypatch.undo()
     old = table.page(opened(tmp_path, table))
     assert "†" in old
     table.compute(opened(tmp_path, table), jobs=1)
     assert table.page(opened(tmp_path, table)) == old.replace(" †", "")
-    assert list(json.loads((tmp_path / f"{table.name}.json").read_text())["facts"].values()) == [FACTS]
+
+
+def test_what_a_figure_was_made_with_stands_beside_it(tmp_path: Path) -> None:
+    store = opened(tmp_path, RUNS)
+    store.put("a", "settings", {})
+    Store(store.path, {"python": "4"}).put("b", "settings", {})
+    document = json.loads(store.path.read_text())
+    made = {key: document["made_with"][entry["made_with"]] for key, entry in document["entries"].items()}
+    assert made == {"a": {"python": "3"}, "b": {"python": "4"}}
 
 
 def test_a_search_is_gone_on_with_from_the_points_that_are_there(
@@ -119,8 +138,8 @@ def test_a_search_is_gone_on_with_from_the_points_that_are_there(
 
 def test_other_settings_make_a_figure_old(tmp_path: Path) -> None:
     RUNS.compute(opened(tmp_path, RUNS), jobs=1)
-    (run,) = RUNS.runs
-    noisier = replace(RUNS, runs=[replace(run, cluster=replace(run.cluster, noise=0.1))])
+    (line,) = RUNS.runs
+    noisier = replace(RUNS, runs=[replace(line, cluster=replace(line.cluster, noise=0.1))])
     assert "†" in noisier.page(opened(tmp_path, noisier))
 
 
@@ -163,16 +182,16 @@ def test_gpus_of_silos_are_those_of_all_classes_together(tmp_path: Path) -> None
 
 
 def test_only_long_prompts_come_at_the_rate_that_was_asked_for() -> None:
-    (run,) = RUNS.runs
-    long = replace(run, traffic=replace(run.traffic, qps=0.5, num_requests=100), only_long=True)
+    (line,) = RUNS.runs
+    long = replace(line, traffic=replace(line.traffic, qps=0.5, num_requests=100), only_long=True)
     figures = simulate_run(long, 1)
     assert "violations, short prompts" not in figures
     assert figures["completed a second"] == pytest.approx(0.5, rel=0.3)
 
 
 def test_bursts_have_the_same_arrivals_and_lengths_in_another_order() -> None:
-    (run,) = RUNS.runs
-    alone = generate_seeded(run.traffic, run.cluster.classes, seed=1)
+    (line,) = RUNS.runs
+    alone = generate_seeded(line.traffic, line.cluster.classes, seed=1)
     bursts = in_bursts(alone, 0.9, seed=1)
     assert [one.arrival for one in bursts] == [one.arrival for one in alone]
     assert sorted(map(sizes, bursts)) == sorted(map(sizes, alone))
@@ -189,23 +208,38 @@ def sizes(request: WorkloadRequest) -> tuple[int, int]:
 
 
 def test_answers_that_are_misjudged_change_what_is_planned_and_nothing_else() -> None:
-    (run,) = RUNS.runs
-    policy = replace(run.cluster, scheduler=SchedulerSettings("qoserve"))
-    honest = replace(run, cluster=policy, traffic=replace(run.traffic, qps=6.0, num_requests=600))
+    (line,) = RUNS.runs
+    policy = replace(line.cluster, scheduler=SchedulerSettings("qoserve"))
+    honest = replace(line, cluster=policy, traffic=replace(line.traffic, qps=6.0, num_requests=600))
     misled = simulate_run(replace(honest, length_error=4.0), 1)
     assert misled != simulate_run(honest, 1)
     assert simulate_run(honest, 1) == simulate_run(honest, 1)
 
 
-def test_words_about_the_code_do_not_make_figures_old() -> None:
-    bare = "def one():\n    return 1\n"
-    told = '"""Ones."""\n\n\ndef one():\n    """Return one."""\n    # Not two.\n    return 1\n'
-    assert code_of(told) == code_of(bare)
-    assert code_of(bare.replace("1", "2")) != code_of(bare)
+def test_reference_runs_tell_policies_and_placements_apart_and_come_out_alike_every_time() -> None:
+    policies = [decisions(cluster(CODE).with_policy(policy)) for policy in POLICIES]
+    assert len(set(policies)) == len(POLICIES)
+    several = [decisions(cluster(CODE, replicas=2, placement=placement)) for placement in PLACEMENTS]
+    assert len(set(several)) == len(PLACEMENTS)
+    again = run([sys.executable, "-c", _DECIDED], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert again.strip() == decisions(cluster(CODE).with_policy("sarathi-edf"))
 
 
-def test_where_requests_go_does_not_make_figures_of_one_replica_old() -> None:
-    assert source_digest(one_replica=True) != source_digest(one_replica=False)
+_DECIDED = """
+from bench.results.decisions import decisions
+from bench.results.setting import cluster
+print(decisions(cluster("azure-code-2024").with_policy("sarathi-edf")))
+"""
+
+
+def test_a_policy_that_decides_otherwise_is_told_from_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = decisions(cluster(CODE).with_policy("qoserve"))
+    monkeypatch.setattr("niyama_core.policies.ARTIFACT_GRID", (128, 256, 512))
+    of_policy.cache_clear()
+    try:
+        assert decisions(cluster(CODE).with_policy("qoserve")) != before
+    finally:
+        of_policy.cache_clear()
 
 
 @pytest.mark.parametrize("extent", [FULL, QUICK])

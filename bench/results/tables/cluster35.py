@@ -71,5 +71,4 @@ def cluster35(extent: Extent) -> RunTable:
             for labels, one, paper in clusters
         ],
         seeds=extent.seeds(1),
-        one_replica=False,
     )

@@ -124,5 +124,4 @@ def stale_loads(extent: Extent) -> RunTable:
             for num_routers, age in ((1, 0.0), (1, 0.1), (1, 1.0), (4, 0.1), (4, 1.0))
         ],
         seeds=extent.seeds(1),
-        one_replica=False,
     )

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.results.decisions import decisions
 from bench.results.page import MISSING, OLD, rows, seconds, share, wrapped
 from bench.results.setting import Extent
 from bench.results.store import Found, Store, fingerprint
-from bench.routers_at_scale import Scene
+from bench.routers_at_scale import Scene, cluster
 from bench.routers_at_scale import rows as measured
 
 __all__ = ["RoutersTable", "routers"]
@@ -21,8 +22,8 @@ standard deviation over the replicas of the prompts that wait, in seconds of pre
 beyond the mean. *On time* and *goodput* are shares of those of one router that knows all. More placements, ages and
 faults: `python bench/routers_at_scale.py --help`.
 
-*missing* has not been computed; † was computed with other settings or sources, and waits to be computed again. Made by
-`make results`."""
+*missing* has not been computed; † was computed with other settings or by policies that decided otherwise, and waits to
+be computed again. Made by `make results`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class Wanted:
         fault = f", {self.scene.fault}" if self.scene.fault else ""
         return f"{self.scene.replicas} replicas, {self.scene.routers} routers, {knows}{fault}"
 
+    @property
+    def settings(self) -> str:
+        """What tells its settings, and how its policies decide, from any others."""
+        return fingerprint(decisions(cluster(self.scene)), self)
+
 
 @dataclass(frozen=True, slots=True)
 class RoutersTable:
@@ -47,18 +53,17 @@ class RoutersTable:
     lead: str
     wanted: Sequence[Wanted]
     name: str = "routers"
-    one_replica: bool = False
 
     def compute(self, store: Store, *, jobs: int) -> None:
         """Compute whatever is not there yet, a group of scenes with the same router that knows all at a time."""
-        missing = [one for one in self.wanted if store.fresh(one.key, fingerprint(one)) is None]
+        missing = [one for one in self.wanted if store.fresh(one.key, one.settings) is None]
         groups: dict[tuple[Scene, bool], list[Wanted]] = {}
         for one in missing:
             groups.setdefault((one.scene.knowing, one.search), []).append(one)
         for (_, search), group in groups.items():
             for one, row in zip(group, measured([one.scene for one in group], jobs=jobs, search=search), strict=True):
                 print(f"{one.key}: {row.violations['all']:.2%} violations", flush=True)
-                store.put(one.key, fingerprint(one), asdict(replace(row, scene=one.scene)))
+                store.put(one.key, one.settings, asdict(replace(row, scene=one.scene)))
 
     def page(self, store: Store) -> str:
         """Return the page in Markdown."""
@@ -74,7 +79,7 @@ class RoutersTable:
             "on time",
             "goodput",
         ]
-        body = [_row(one, store.find(one.key, fingerprint(one))) for one in self.wanted]
+        body = [_row(one, store.find(one.key, one.settings)) for one in self.wanted]
         return f"{wrapped(self.lead)}\n\n{rows(head, body)}\n"
 
     def draw(self, store: Store, folder: Path) -> None:

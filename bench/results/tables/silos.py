@@ -44,7 +44,6 @@ class Headlines:
     silos: SearchTable
     shared: SearchTable
     name: str = "headlines"
-    one_replica: bool = True
 
     def compute(self, store: Store, *, jobs: int) -> None:
         """Compute what silos carry."""
@@ -72,7 +71,7 @@ class Headlines:
         return cells
 
     def _shared(self, store: Store, title: str, policy: str, rule: str) -> float | None:
-        beside = Store(store.path.with_name(f"{self.shared.name}.json"), store.facts)
+        beside = Store(store.path.with_name(f"{self.shared.name}.json"), store.versions)
         line = next(line for line in self.shared.lines if line.labels == (title, f"`{policy}`"))
         return self.shared.goodput(beside, line, rule)
 
