@@ -37,9 +37,8 @@ SCENES = (
 
 def main() -> None:
     """Print a line for each scene and policy."""
-    print(
-        f"{'':8} {'workload':16} {'policy':13} {'iterations':>10} {'a second':>9} {'x real time':>11} {'requests/s':>10}"
-    )
+    head = ("", "workload", "policy", "iterations", "a second", "x real time", "requests/s")
+    print("{:8} {:16} {:13} {:>10} {:>9} {:>11} {:>10}".format(*head))
     for scene in SCENES:
         for policy in ("niyama", "qoserve", "sarathi-fcfs"):
             cluster = SimulationSettings(

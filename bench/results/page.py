@@ -24,8 +24,8 @@ MISSING = "*missing*"
 OLD = " †"
 LEGEND = (
     "In brackets the 95 % confidence interval of Student's t over the seeds, which is wide where they are few. "
-    "*missing* has not been computed; † was computed with other settings or by policies that decided otherwise, and waits "
-    "to be computed again."
+    "*missing* has not been computed; † was computed with other settings or by policies that decided otherwise, "
+    "and waits to be computed again."
 )
 
 
