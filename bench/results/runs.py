@@ -122,7 +122,7 @@ class RunTable:
         """Return the page in Markdown."""
         head = [*self.head, *(column.title for column in self.columns)]
         body = [[*run.labels, *(self._cell(store, run, column) for column in self.columns)] for run in self.runs]
-        picture = "" if self.sweep is None else f"\n![{self.sweep.title}]({self.name}.png)\n"
+        picture = f"\n![{self.sweep.title}]({self.name}.png)\n" if self.sweep and self._points(store) else ""
         return f"{wrapped(self.lead)}\n\n{rows(head, body)}\n{picture}"
 
     def values(self, store: Store, run: Run, figure: str) -> tuple[list[float], bool]:
@@ -142,15 +142,20 @@ class RunTable:
 
     def draw(self, store: Store, folder: Path) -> None:
         """Draw the sweep, if there is one and it is there."""
-        if self.sweep is None:
-            return
+        points = self._points(store)
+        if self.sweep and points:
+            save_png(curves(points, self.sweep), folder / f"{self.name}.png")
+
+    def _points(self, store: Store) -> Mapping[str, Sequence[tuple[float, float]]]:
+        """Return what is there of the sweep's curves."""
         points: dict[str, list[tuple[float, float]]] = {}
+        if self.sweep is None:
+            return points
         for run in self.runs:
             values, _ = self.values(store, run, self.sweep.column.figure)
             if values and run.x is not None:
                 points.setdefault(run.labels[0].strip("`"), []).append((run.x, float(np.mean(values))))
-        if points:
-            save_png(curves(points, self.sweep), folder / f"{self.name}.png")
+        return points
 
 
 def _key(run: Run, seed: int) -> str:
