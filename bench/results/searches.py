@@ -34,6 +34,7 @@ class Line:
         guess: where searches begin; a guess that is far off takes longer, and ends the same.
         published: the published figure, if there is one.
         limit: the stationary limit, if it is known.
+        most_seeds: how many seeds are enough for it.
     """
 
     labels: tuple[str, ...]
@@ -42,6 +43,7 @@ class Line:
     guess: float
     published: float | None = None
     limit: float | None = None
+    most_seeds: int = 99
 
     @property
     def key(self) -> str:
@@ -86,7 +88,10 @@ class SearchTable:
 
     def _fresh(self, store: Store, line: Line, rule: str) -> Mapping[str, Any] | None:
         value = store.fresh(f"{line.key}: {rule}", line.settings)
-        return value if value is not None and set(self.seeds) <= set(map(int, value["seeds"])) else None
+        return value if value is not None and set(self._seeds(line)) <= set(map(int, value["seeds"])) else None
+
+    def _seeds(self, line: Line) -> Sequence[int]:
+        return self.seeds[: line.most_seeds]
 
     def _search(self, store: Store, line: Line, rule: str, *, jobs: int) -> Mapping[str, Any]:
         policy = line.cluster.scheduler.policy
@@ -102,15 +107,15 @@ class SearchTable:
 
         known = _read(policy, store.fresh(f"{line.key}: points", line.settings))
         settings = GoodputSettings(
-            cluster=line.cluster, workload=line.traffic, rule=rule, seeds=tuple(self.seeds), resolution=self.resolution
+            cluster=line.cluster, workload=line.traffic, rule=rule, seeds=self._seeds(line), resolution=self.resolution
         )
         try:
             found = find_goodput(
                 settings, [policy], jobs=jobs, known=MappingProxyType(dict(known)), on_point=keep, estimate=line.guess
             )
         except SearchError as error:
-            return {"seeds": list(self.seeds), "by_seed": {}, "limits": {}, "problem": str(error)}
-        return _figures(found[policy], self.seeds)
+            return {"seeds": list(self._seeds(line)), "by_seed": {}, "limits": {}, "problem": str(error)}
+        return _figures(found[policy], self._seeds(line))
 
     def goodput(self, store: Store, line: Line, rule: str = "published") -> float | None:
         """Return what was found, old or not; None where nothing was."""

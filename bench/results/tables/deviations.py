@@ -18,10 +18,10 @@ half an hour to hide a backlog that grows. What it means is in [goodput.md](../g
 
 _RUNS = (
     ("Azure Code", "azure-code-2024", "sarathi-fcfs", 1.5, 39_000, ("bursts", (0.0, 0.3, 0.6))),
-    ("Azure Code", "azure-code-2024", "sarathi-edf", 2.6, 39_000, ("longer", (1, 4, 8))),
-    ("Azure Conv", "azure-conv-2024", "sarathi-edf", 3.5, 42_000, ("longer", (1, 4, 8))),
-    ("Azure Conv", "azure-conv-2024", "qoserve", 4.3, 42_000, ("longer", (1, 4, 8))),
-    ("ShareGPT", "sharegpt", "sarathi-edf", 1.8, 18_000, ("longer", (1, 4, 8))),
+    ("Azure Code", "azure-code-2024", "sarathi-edf", 2.6, 39_000, ("longer", (1, 4))),
+    ("Azure Conv", "azure-conv-2024", "sarathi-edf", 3.5, 42_000, ("longer", (1, 4))),
+    ("Azure Conv", "azure-conv-2024", "qoserve", 4.3, 42_000, ("longer", (1, 4))),
+    ("ShareGPT", "sharegpt", "sarathi-edf", 1.8, 18_000, ("longer", (1, 4))),
 )
 
 

@@ -27,6 +27,7 @@ PUBLISHED: Mapping[tuple[str, str], float] = MappingProxyType(
 )
 LIMITS: Mapping[str, float] = MappingProxyType({"azure-code-2024": 3.96, "azure-conv-2024": 5.34, "sharegpt": 2.47})
 """Stationary limits at chunks of up to 8,192 tokens: `python bench/limits.py`, docs/limits.md."""
+_UNPUBLISHED = ("sarathi-srpf", "sarathi-sjf")
 # Where a search begins for what is not published.
 _LIKE = {"niyama": "qoserve", "sarathi-srpf": "sarathi-edf", "sarathi-sjf": "sarathi-edf"}
 
@@ -52,6 +53,7 @@ def goodput_lines(extent: Extent) -> Iterator[Line]:
                 guess=PUBLISHED[workload, _LIKE.get(policy, policy)],
                 published=PUBLISHED.get((workload, policy)),
                 limit=LIMITS[workload],
+                most_seeds=1 if policy in _UNPUBLISHED else 3,
             )
 
 

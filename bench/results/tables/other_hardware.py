@@ -94,7 +94,7 @@ def laws(extent: Extent) -> SearchTable:
             for workload, title in TITLES.items()
             for policy in ("qoserve", "niyama")
         ],
-        seeds=extent.seeds(2),
+        seeds=extent.seeds(1),
         resolution=extent.resolution,
     )
 
