@@ -38,6 +38,7 @@ def router_document(spec: ClusterSpec, layout: Layout, *, place: Place, options:
         "maxOutputTokens": spec.model.max_output_tokens,
         "qosClasses": classes_document(spec.qos_classes),
         "placement": spec.router.placement,
+        "numRouters": spec.router.replicas,
         "policy": spec.scheduler.policy,
         "redis": {"url": layout.redis_url},
         # Known without Redis too: the cluster starts and goes on while it is away.

@@ -75,9 +75,9 @@ class Directory:
         known.lost_at = now
         self._tell(now)
 
-    def candidates(self, now: float) -> list[Candidate]:
-        """Return where a request could be placed."""
-        return [known.candidate(now) for known in self._pool(now)]
+    def candidates(self, now: float, *, num_routers: int = 1) -> list[Candidate]:
+        """Return where a request could be placed, as one of `num_routers` routers sees it."""
+        return [known.candidate(now, num_routers=num_routers) for known in self._pool(now)]
 
     def book(self, name: str, num_tokens: int) -> Booking:
         """Note that a request is placed on the replica of that name.

@@ -120,13 +120,16 @@ class KnownReplica:
         self.is_listed = False
         self.lost_at = self.last_sign
 
-    def candidate(self, now: float) -> Candidate:
-        """Return the replica as placement sees it."""
+    def candidate(self, now: float, *, num_routers: int = 1) -> Candidate:
+        """Return the replica as placement sees it.
+
+        The other routers are taken to have placed as much here since the report as this one, of `num_routers`.
+        """
         return Candidate(
             self.load,
             age=max(0.0, now - self._trusted_since),
-            pending_prefill_tokens=self.pending_tokens,
-            num_pending=len(self.pending),
+            pending_prefill_tokens=num_routers * self.pending_tokens,
+            num_pending=num_routers * len(self.pending),
         )
 
     @property

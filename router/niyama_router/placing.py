@@ -71,13 +71,13 @@ class Placing:
         if journey.num_rescues >= self._live.rules.max_moves:
             return None
         now = self._clock.now()
-        candidates = self._directory.candidates(now)
+        candidates = self._directory.candidates(now, num_routers=self._live.rules.num_routers)
         request = journey.rescue_request(now, self._directory.incarnation)
         placed = rescue(request, candidates, policy=self._live.placement)
         return None if placed is None else self._book(journey, placed)
 
     def _try(self, journey: Journey, now: float) -> Placed | Refusal:
-        candidates = self._directory.candidates(now)
+        candidates = self._directory.candidates(now, num_routers=self._live.rules.num_routers)
         request = journey.placement_request(now, self._directory.incarnation)
         return place(request, candidates, policy=self._live.placement)
 

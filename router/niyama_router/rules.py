@@ -20,6 +20,7 @@ class Rules:
         context_tokens: the longest prompt plus answer; 0 believes what the replicas report.
         classes: the QoS classes.
         placement: name of the placement policy.
+        num_routers: how many routers place on the same replicas, this one included.
         policy: name of the replicas' scheduling policy, for those who ask.
         max_moves: how often a relegated request may be moved.
         placement_wait: seconds that a request waits for a replica to come.
@@ -32,6 +33,7 @@ class Rules:
     context_tokens: int
     classes: QosClasses
     placement: str
+    num_routers: int
     policy: str
     max_moves: int
     placement_wait: float
@@ -40,7 +42,7 @@ class Rules:
 
     def build_placement(self) -> Placement:
         """Return a new placement policy."""
-        return build_placement(self.placement, self.classes)
+        return build_placement(self.placement, self.classes, num_routers=self.num_routers)
 
 
 class LiveRules:
@@ -72,6 +74,7 @@ def read_rules(reader: ManifestReader) -> Rules:
         context_tokens=reader.integer("contextTokens", 0, least=0, most=100_000_000),
         classes=read_classes(reader),
         placement=placement,
+        num_routers=reader.integer("numRouters", 1, least=1, most=1000),
         policy=reader.text("policy", "niyama"),
         max_moves=reader.integer("maxMoves", 2, least=0, most=100),
         placement_wait=reader.duration("placementWait", 5.0),

@@ -153,6 +153,13 @@ def test_what_nobody_heard_of_for_long_is_forgotten(scene: Scene) -> None:
     assert len(scene.directory) == 1
 
 
+def test_other_routers_are_taken_to_have_placed_as_much(scene: Scene) -> None:
+    scene.read(a_load(sequence=5))
+    scene.directory.book("a", 300)
+    (seen,) = scene.directory.candidates(scene.now, num_routers=4)
+    assert (seen.pending_prefill_tokens, seen.num_pending) == (1200, 4)
+
+
 def test_a_placed_request_is_pending_until_a_report_was_begun_after_it(scene: Scene) -> None:
     scene.read(a_load(sequence=5))
     scene.directory.book("a", 300)

@@ -32,7 +32,7 @@ def test_what_is_left_out_has_a_default_that_works() -> None:
     parsed = settings()
     assert parsed.redis is None
     assert parsed.metrics is None
-    assert parsed.rules.placement == "niyama"
+    assert (parsed.rules.placement, parsed.rules.num_routers) == ("niyama", 1)
     assert (parsed.rules.max_moves, parsed.rules.placement_wait) == (2, 5.0)
     assert list(parsed.rules.classes.by_name) == ["chat", "summarise", "nightly"]
     assert not parsed.rules.replay
@@ -44,6 +44,7 @@ def test_everything_can_be_said() -> None:
         redis={"url": "redis://redis:6379/0", "passwordFile": "/etc/redis/password", "timeout": "200ms"},
         qosClasses=[{"name": "only", "interactive": {"ttft": "2s"}}],
         placement="least-loaded",
+        numRouters=3,
         policy="sarathi-fcfs",
         maxOutputTokens=10,
         contextTokens=2048,
@@ -59,6 +60,7 @@ def test_everything_can_be_said() -> None:
     assert parsed.redis is not None
     assert (parsed.redis.password_file, parsed.redis.timeout) == (Path("/etc/redis/password"), 0.2)
     assert parsed.rules.classes.by_name["only"].slo == Interactive(2.0, 0.1)
+    assert parsed.rules.num_routers == 3
     assert parsed.server.tls is not None
     assert parsed.server.tls.client_ca == Path("ca.crt")
     assert parsed.replica_tls is not None
