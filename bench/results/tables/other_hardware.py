@@ -71,7 +71,7 @@ def models(extent: Extent) -> SearchTable:
         head=("model", "workload", "policy"),
         lines=lines,
         seeds=extent.seeds(1),
-        resolution=max(extent.resolution, 0.02),
+        resolution=max(extent.resolution, 0.04),
         rules=("published",),
     )
 
