@@ -48,6 +48,8 @@ class Run:
         only_long: whether short prompts are left out, and as many more drawn.
         correlation: of the ranks of one prompt's length and the next one's; lengths are drawn independently at 0.
         length_error: by which factor answers are thought to be longer than history tells.
+        in_tiers: whether unimportant requests wait for all important ones, and not only for those whom they would make
+            late.
         x: where it is in a sweep.
     """
 
@@ -58,6 +60,7 @@ class Run:
     only_long: bool = False
     correlation: float = 0.0
     length_error: float = 1.0
+    in_tiers: bool = False
     x: float | None = None
 
     @property
