@@ -1,5 +1,6 @@
 """Tables of runs: each line a cluster under some traffic, each column a figure, the published one beside it."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import ExitStack
@@ -9,6 +10,8 @@ from unittest.mock import patch
 
 import numpy as np
 from niyama_core.output_length import OutputLengthHistory
+from niyama_core.relegation import HintedRelegation, Outlook
+from niyama_core.request import LiveRequest
 from niyama_eval.assessment import LONG_PROMPT_TOKENS
 from niyama_eval.goodput import measure_point
 from niyama_eval.plots import save_png
@@ -71,9 +74,8 @@ class Run:
     @property
     def settings(self) -> str:
         """What tells its settings, and how its policies decide, from any others."""
-        return fingerprint(
-            decisions(self.cluster), self.cluster, self.traffic, self.only_long, self.correlation, self.length_error
-        )
+        changes = (self.only_long, self.correlation, self.length_error, *(("in tiers",) if self.in_tiers else ()))
+        return fingerprint(decisions(self.cluster), self.cluster, self.traffic, *changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,8 @@ def simulate_run(run: Run, seed: int) -> dict[str, float]:
     with ExitStack() as stack:
         if run.length_error != 1.0:
             stack.enter_context(patch.object(OutputLengthHistory, "expected", _misjudged(run.length_error)))
+        if run.in_tiers:
+            stack.enter_context(patch.object(HintedRelegation, "relegates", _in_tiers))
         result = simulate(replace(run.cluster, seed=seed), requests)
     measured = run_figures(result.outcomes, class_names=list(run.cluster.classes.by_name))
     figures = {f"{measure}, {group}": value for measure, groups in measured.items() for group, value in groups.items()}
@@ -222,6 +226,12 @@ def in_bursts(requests: Sequence[WorkloadRequest], correlation: float, *, seed: 
         replace(one, num_prompt_tokens=sizes[rank][0], num_output_tokens=sizes[rank][1])
         for one, rank in zip(requests, ranks, strict=True)
     ]
+
+
+def _in_tiers(self: HintedRelegation, live: LiveRequest, outlook: Outlook) -> bool:
+    """Return whether a request will miss, or any important one waits that it is not."""
+    others = outlook.important_demand.margin(outlook.now, outlook.prefill_rate)
+    return outlook.gives_way(live) or (not live.is_important and others != math.inf)
 
 
 def _misjudged(factor: float) -> Callable[[OutputLengthHistory, str, int], int]:
