@@ -23,7 +23,7 @@ violations. What it means is in [goodput.md](../goodput.md#deviations).
 _RUNS = (
     ("Azure Code", "azure-code-2024", "sarathi-fcfs", 1.5, 39_000, ("bursts", (0.0, 0.3, 0.6))),
     ("Azure Code", "azure-code-2024", "sarathi-edf", 2.6, 39_000, ("longer", (1, 4))),
-    ("Azure Conv", "azure-conv-2024", "sarathi-edf", 3.5, 42_000, ("longer", (1, 4))),
+    ("Azure Conv", "azure-conv-2024", "sarathi-edf", 3.5, 42_000, ("longer", (1, 4, 12))),
     ("Azure Conv", "azure-conv-2024", "qoserve", 4.3, 42_000, ("longer", (1, 4))),
     ("ShareGPT", "sharegpt", "sarathi-edf", 1.8, 18_000, ("longer", (1, 4))),
 )
