@@ -1,7 +1,7 @@
 """Tables of goodput: a search for each line, rule and seed; every simulated point is kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +10,7 @@ from niyama_eval.goodput import Point
 from niyama_eval.goodput_search import SearchError
 from niyama_eval.plots import save_png
 from niyama_eval.settings import WorkloadSettings
-from niyama_sim.goodput import Asked, Goodput, GoodputSettings, find_goodput
+from niyama_sim.goodput import Asked, GoodputSettings, find_goodput
 from niyama_sim.settings import SimulationSettings
 
 from bench.results.decisions import decisions
@@ -68,7 +68,6 @@ class SearchTable:
         seeds: a search each.
         resolution: one step of the rates that are tried.
         rules: which of the two.
-        tail: the page below the table, made of what was found of the lines by the published rule.
     """
 
     name: str
@@ -88,7 +87,9 @@ class SearchTable:
 
     def _fresh(self, store: Store, line: Line, rule: str) -> Mapping[str, Any] | None:
         value = store.fresh(f"{line.key}: {rule}", line.settings)
-        return value if value is not None and set(self._seeds(line)) <= set(map(int, value["seeds"])) else None
+        if value is None or value["resolution"] != self.resolution:
+            return None
+        return value if set(self._seeds(line)) <= set(value["seeds"]) else None
 
     def _seeds(self, line: Line) -> Sequence[int]:
         return self.seeds[: line.most_seeds]
@@ -114,8 +115,13 @@ class SearchTable:
                 settings, [policy], jobs=jobs, known=MappingProxyType(dict(known)), on_point=keep, estimate=line.guess
             )
         except SearchError as error:
-            return {"seeds": list(self._seeds(line)), "by_seed": {}, "limits": {}, "problem": str(error)}
-        return _figures(found[policy], self._seeds(line))
+            return self._value(line, by_seed={}, limits={}, problem=str(error))
+        by_seed = {str(seed): qps for seed, qps in found[policy].by_seed.items()}
+        limits = {str(seed): list(reasons) for seed, reasons in found[policy].limits.items()}
+        return self._value(line, by_seed=by_seed, limits=limits, problem=None)
+
+    def _value(self, line: Line, **found: object) -> Mapping[str, Any]:
+        return {"seeds": list(self._seeds(line)), "resolution": self.resolution, **found}
 
     def goodput(self, store: Store, line: Line, rule: str = "published") -> float | None:
         """Return what was found, old or not; None where nothing was."""
@@ -161,15 +167,6 @@ class SearchTable:
         )
 
 
-def _figures(found: Goodput, seeds: Sequence[int]) -> Mapping[str, Any]:
-    return {
-        "seeds": list(seeds),
-        "by_seed": {str(seed): qps for seed, qps in found.by_seed.items()},
-        "limits": {str(seed): list(reasons) for seed, reasons in found.limits.items()},
-        "problem": None,
-    }
-
-
 def _written(points: Mapping[Asked, Point]) -> list[Mapping[str, Any]]:
     return [{"seed": asked.seed, "qps": asked.qps, **point.to_json()} for asked, point in points.items()]
 
@@ -194,8 +191,3 @@ def _why(found: Found | None) -> str:
     if found is None:
         return "–"
     return "; ".join(next(iter(found.value["limits"].values()), ())) or found.value["problem"] or "–"
-
-
-def with_policy(line: Line, policy: str, **changes: object) -> Line:
-    """Return the line under another policy."""
-    return replace(line, cluster=line.cluster.with_policy(policy), **changes)  # type: ignore[arg-type]

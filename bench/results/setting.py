@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from niyama_core.policies import SchedulerSettings
 from niyama_core.profiles import PROFILES
 from niyama_core.slo import Batch, Interactive, QosClass, QosClasses
 from niyama_eval.arrivals import Arrivals, Poisson
@@ -12,7 +11,7 @@ from niyama_eval.goodput import run_length
 from niyama_eval.settings import WorkloadSettings
 from niyama_sim.settings import SimulationSettings
 
-__all__ = ["FULL", "PROFILE", "QUICK", "TITLES", "Extent", "cluster", "published_classes", "scheduler", "traffic"]
+__all__ = ["FULL", "PROFILE", "QUICK", "TITLES", "Extent", "cluster", "published_classes", "traffic"]
 
 PROFILE = "a100-llama3-8b-published"
 _NOISE = 0.05
@@ -73,11 +72,6 @@ def cluster(
         num_replicas=replicas,
         placement=placement,
     )
-
-
-def scheduler(policy: str, **settings: float) -> SchedulerSettings:
-    """Return a policy with some settings of its own."""
-    return SchedulerSettings(policy, **settings)  # type: ignore[arg-type]
 
 
 def traffic(

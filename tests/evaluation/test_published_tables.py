@@ -143,6 +143,16 @@ def test_other_settings_make_a_figure_old(tmp_path: Path) -> None:
     assert "†" in noisier.page(opened(tmp_path, noisier))
 
 
+def test_a_finer_search_is_made_though_a_coarser_one_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    SEARCHES.compute(opened(tmp_path, SEARCHES), jobs=1)
+    capsys.readouterr()
+    finer = replace(SEARCHES, resolution=0.05)
+    finer.compute(opened(tmp_path, finer), jobs=1)
+    assert capsys.readouterr().out
+
+
 def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
     SEARCHES.compute(opened(tmp_path, SEARCHES), jobs=1)
     _, published, ours, deviation, *_ = last_row(SEARCHES.page(opened(tmp_path, SEARCHES)))
@@ -170,7 +180,13 @@ def test_gpus_of_silos_are_those_of_all_classes_together(tmp_path: Path) -> None
 
     def put(there: Store, lines: SearchTable, qps: Callable[[Line], float]) -> None:
         for line in lines.lines:
-            found: Mapping[str, Any] = {"seeds": [1], "by_seed": {"1": qps(line)}, "limits": {"1": []}, "problem": None}
+            found: Mapping[str, Any] = {
+                "seeds": [1],
+                "resolution": 0.1,
+                "by_seed": {"1": qps(line)},
+                "limits": {"1": []},
+                "problem": None,
+            }
             there.put(f"{line.key}: published", line.settings, found)
 
     put(store, table.silos, lambda line: {"Q1": 2.0, "Q2": 4.0, "Q3": 5.0}[line.labels[1]])
