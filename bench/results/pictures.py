@@ -1,27 +1,14 @@
 """The pictures of the tables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
-from niyama_eval.plot_look import INK, blank_figure, looks, plain_words, put_head
+from niyama_eval.plot_look import INK, blank_figure, looks, plain_words, put_head, scale_shares
 
 __all__ = ["bars", "curves"]
 
-
-class Drawn(Protocol):
-    """What a picture of curves is of."""
-
-    @property
-    def axis(self) -> str:
-        """What goes from left to right."""
-        ...
-
-    @property
-    def title(self) -> str:
-        """What goes up."""
-        ...
+# The violations that goodput allows.
+_ALLOWED = 0.01
 
 
 def bars(names: Sequence[str], series: Mapping[str, Sequence[float | None]], *, title: str, axis: str) -> Figure:
@@ -39,17 +26,14 @@ def bars(names: Sequence[str], series: Mapping[str, Sequence[float | None]], *, 
     return figure
 
 
-def curves(points: Mapping[str, Sequence[tuple[float, float]]], drawn: Drawn) -> Figure:
+def curves(points: Mapping[str, Sequence[tuple[float, float]]], *, title: str, axis: str) -> Figure:
     """Return a curve of shares for each name."""
     figure, (axes,) = blank_figure("", size=(8.0, 4.4))
     for (name, some), (colour, line) in zip(points.items(), looks(), strict=False):
         xs, ys = zip(*sorted(some), strict=True)
         axes.plot(xs, ys, color=colour, linestyle=line, marker="o", markersize=4, label=plain_words(name))
-    axes.axhline(0.01, color=INK, linewidth=0.8, linestyle=":", label="1 %")
-    axes.set_yscale("symlog", linthresh=0.01)
-    axes.set_ylim(-0.001, 1.2)
-    axes.set_yticks([0.0, 0.01, 0.1, 1.0])
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-    axes.set_xlabel(drawn.axis)
-    put_head(figure, axes, title=drawn.title)
+    axes.axhline(_ALLOWED, color=INK, linewidth=0.8, linestyle=":", label="1 %")
+    scale_shares(axes, _ALLOWED)
+    axes.set_xlabel(axis)
+    put_head(figure, axes, title=title)
     return figure

@@ -149,7 +149,7 @@ class RunTable:
         """Draw the sweep, if there is one and it is there."""
         points = self._points(store)
         if self.sweep and points:
-            save_png(curves(points, self.sweep), folder / f"{self.name}.png")
+            save_png(curves(points, title=self.sweep.title, axis=self.sweep.axis), folder / f"{self.name}.png")
 
     def _points(self, store: Store) -> Mapping[str, Sequence[tuple[float, float]]]:
         """Return what is there of the sweep's curves."""

@@ -1,15 +1,15 @@
 """Pictures of sweeps and comparisons: each contender as the rate grows, and what differs beyond chance."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from niyama_core.slo import QosClasses, promised_seconds
 
 from niyama_eval.contrast import Contrast
-from niyama_eval.plot_look import INK, blank_figure, looks, plain_words, put_head
+from niyama_eval.plot_look import INK, blank_figure, looks, plain_words, put_head, scale_shares
 from niyama_eval.sweep import SweepPoint
 
 __all__ = ["Curves", "difference_plot", "late_tokens_plot", "latency_plot", "violations_plot"]
@@ -27,7 +27,7 @@ def violations_plot(curves: Curves, *, limit: float, source: str = "") -> Figure
     for axes, group in zip(panels, _PANELS, strict=True):
         _draw(axes, curves, measure="violations", group=group)
         axes.axhline(limit, color=INK, linewidth=0.8, linestyle=":", label=f"{100 * limit:.3g} %")
-        _shares(axes, limit)
+        scale_shares(axes, limit)
         axes.set_xlabel(_RATE)
         axes.set_title(group, fontsize=10, loc="left")
     panels[0].set_ylabel("requests that miss their promise")
@@ -44,7 +44,7 @@ def late_tokens_plot(curves: Curves, classes: QosClasses, *, limit: float, sourc
     for axes, group in zip(panels, groups, strict=True):
         _draw(axes, curves, measure="late_tokens", group=group)
         axes.axhline(limit, color=INK, linewidth=0.8, linestyle=":", label=f"{100 * limit:.3g} %")
-        _shares(axes, limit)
+        scale_shares(axes, limit)
         axes.set_xlabel(_RATE)
         axes.set_title(plain_words(group), fontsize=10, loc="left")
     panels[0].set_ylabel("tokens after they were due")
@@ -103,22 +103,6 @@ def _draw(axes: Axes, curves: Curves, *, measure: str, group: str) -> None:
         if any(interval.ci for _, interval in found):
             low, high = zip(*((interval.ci or (interval.mean,) * 2) for _, interval in found), strict=True)
             axes.fill_between(rates, low, high, color=colour, alpha=0.15, linewidth=0)
-
-
-def _shares(axes: Axes, limit: float) -> None:
-    """Scale an axis of shares: linear up to a limit, so that none is shown too; logarithmic above it."""
-    axes.set_yscale("symlog", linthresh=limit)
-    axes.set_ylim(-limit / 10, 1.2)
-    axes.set_yticks([0.0, *(tick for tick in _decades(limit))])
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-
-
-def _decades(limit: float) -> Iterator[float]:
-    tick = limit
-    while tick < 1.0:
-        yield tick
-        tick *= 10
-    yield 1.0
 
 
 def _has(curves: Curves, *, measure: str, group: str) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
-__all__ = ["FAINT", "GRID", "INK", "blank_figure", "looks", "plain_words", "put_head"]
+__all__ = ["FAINT", "GRID", "INK", "blank_figure", "looks", "plain_words", "put_head", "scale_shares"]
 
 # Okabe and Ito's palette, which people with any kind of colour vision tell apart; the order keeps neighbours apart.
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -64,3 +65,19 @@ def put_head(figure: Figure, *panels: Axes, title: str) -> None:
         title_fontproperties={"weight": "bold", "size": 12},
     )
     legend.get_title().set_color(INK)
+
+
+def scale_shares(axes: Axes, limit: float) -> None:
+    """Scale an axis of shares: linear up to a limit, so that none is shown too; logarithmic above it."""
+    axes.set_yscale("symlog", linthresh=limit)
+    axes.set_ylim(-limit / 10, 1.2)
+    axes.set_yticks([0.0, *_decades(limit)])
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+
+
+def _decades(limit: float) -> Iterator[float]:
+    tick = limit
+    while tick < 1.0:
+        yield tick
+        tick *= 10
+    yield 1.0

@@ -16,6 +16,7 @@ from niyama_eval.workloads import WorkloadRequest, generate_seeded
 
 from bench.results.__main__ import TABLES, main
 from bench.results.decisions import decisions, of_policy
+from bench.results.page import interval
 from bench.results.runs import Column, Run, RunTable, in_bursts, simulate_run
 from bench.results.searches import Line, SearchTable
 from bench.results.setting import FULL, QUICK, cluster, traffic
@@ -165,6 +166,11 @@ def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
     assert violations.endswith("; published 16 %")
     assert nobody == "–"
     assert ttft.endswith(" s]")
+
+
+def test_an_interval_ends_at_zero_where_no_figure_is_below_it_and_nowhere_else() -> None:
+    assert interval([0.0, 0.01], unit="share").startswith("0.50 % [0 %, ")
+    assert interval([-0.01, 0.01], unit="share").startswith("0 % [-12.7 %, ")
 
 
 def test_more_seeds_are_computed_and_fewer_are_not_taken_for_enough(tmp_path: Path) -> None:
