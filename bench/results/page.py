@@ -70,8 +70,6 @@ def interval(values: Sequence[float], *, unit: str) -> str:
     if found.ci is None:
         return write(found.mean)
     low, high = found.ci
-    if min(values) >= 0.0:
-        low = max(low, 0.0)
     return f"{write(found.mean)} [{write(low)}, {write(high)}]"
 
 

@@ -94,7 +94,7 @@ _HOPELESS = (
 class Interval:
     """A mean over seeds, with the 95 % confidence interval of Student's t; of a single seed there is none.
 
-    It is one of values that cannot be negative, and so is its lower end.
+    Its lower end is not below zero where no value is: such values cannot be negative.
     """
 
     mean: float
@@ -108,7 +108,8 @@ class Interval:
         if len(values) < 2:
             return cls(mean, None, None)
         reach = student_t_95(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-        return cls(mean, max(mean - reach, 0.0), mean + reach)
+        low = mean - reach
+        return cls(mean, max(low, 0.0) if min(values) >= 0.0 else low, mean + reach)
 
     @property
     def ci(self) -> tuple[float, float] | None:
