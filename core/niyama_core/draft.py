@@ -69,8 +69,9 @@ class Draft:
         self._tokens_left -= num_tokens
         self._kv_left -= num_tokens
         self._prefill_tokens += num_tokens
-        self._context_tokens += live.prefilled
-        self._attention += num_tokens * (live.prefilled + num_tokens / 2)
+        context = live.prefill_context
+        self._context_tokens += context
+        self._attention += num_tokens * (context + num_tokens / 2)
         self._held.add(live.request.request_id)
         self.chunks.append(Chunk(live.request.request_id, num_tokens))
 

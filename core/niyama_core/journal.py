@@ -19,8 +19,10 @@ __all__ = [
     "Admitted",
     "Event",
     "Finished",
+    "FoundCached",
     "IterationRecord",
     "JournalHeader",
+    "LostKv",
     "Planned",
     "Relegated",
 ]
@@ -94,6 +96,21 @@ class Relegated:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundCached:
+    """The KV cache holds so many of the first tokens that a request's prefill needs."""
+
+    request_id: str
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class LostKv:
+    """The engine took the KV of a request, beyond what was planned."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """An iteration was planned and not run, but the plan relegated or preempted a request, which stays so."""
 
@@ -101,7 +118,7 @@ class Planned:
     kv_free_tokens: int
 
 
-Event = Admitted | Finished | Aborted | Relegated | Planned
+Event = Admitted | Finished | Aborted | Relegated | FoundCached | LostKv | Planned
 
 
 @dataclass(frozen=True, slots=True)

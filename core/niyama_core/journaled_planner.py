@@ -2,7 +2,17 @@
 
 from collections.abc import Callable, Mapping
 
-from niyama_core.journal import Aborted, Admitted, Event, Finished, IterationRecord, Planned, Relegated
+from niyama_core.journal import (
+    Aborted,
+    Admitted,
+    Event,
+    Finished,
+    FoundCached,
+    IterationRecord,
+    LostKv,
+    Planned,
+    Relegated,
+)
 from niyama_core.load import ClassLoad
 from niyama_core.plan import ExecutedIteration, IterationPlan
 from niyama_core.planner import Planner
@@ -101,6 +111,16 @@ class JournaledPlanner:
         """Put a live request behind all that can be on time."""
         self._planner.relegate(request_id)
         self._during.append(Relegated(request_id))
+
+    def find_cached(self, request_id: str, num_tokens: int) -> None:
+        """Count tokens of a prefill that the KV cache holds already as done."""
+        self._planner.find_cached(request_id, num_tokens)
+        self._during.append(FoundCached(request_id, num_tokens))
+
+    def lose_kv(self, request_id: str) -> None:
+        """Let a request start again whose KV the engine has taken."""
+        self._planner.lose_kv(request_id)
+        self._during.append(LostKv(request_id))
 
     def unstarted(self) -> tuple[str, ...]:
         """Return the requests of which nothing has been computed, in order of admission."""

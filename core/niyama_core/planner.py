@@ -77,6 +77,14 @@ class Planner(Protocol):
         """Put a live request behind all that can be on time."""
         ...
 
+    def find_cached(self, request_id: str, num_tokens: int) -> None:
+        """Count tokens of a prefill that the KV cache holds already as done."""
+        ...
+
+    def lose_kv(self, request_id: str) -> None:
+        """Let a request start again whose KV the engine has taken."""
+        ...
+
     def unstarted(self) -> tuple[str, ...]:
         """Return the requests of which nothing has been computed."""
         ...
@@ -239,6 +247,22 @@ class IterationPlanner:
         """
         self._backlog.relegate(self._live[request_id])
 
+    def find_cached(self, request_id: str, num_tokens: int) -> None:
+        """Count the first tokens of a prefill as done that the KV cache holds already, instead of those known so far.
+
+        Raises:
+            KeyError: no such request is live.
+        """
+        self._backlog.find_cached(self._live[request_id], num_tokens)
+
+    def lose_kv(self, request_id: str) -> None:
+        """Let a request start its prefill again whose KV the engine has taken, beyond what was planned.
+
+        Raises:
+            KeyError: no such request is live.
+        """
+        self._start_again(self._live[request_id])
+
     def unstarted(self) -> tuple[str, ...]:
         """Return the requests of which nothing has been computed, in order of admission."""
         return tuple(request_id for request_id, live in self._live.items() if live.is_untouched)
@@ -269,7 +293,7 @@ class IterationPlanner:
         head = self._backlog.next()
         seconds = min(survey.slack, self._policy.patience * self._tightest_ttft.seconds(now))
         return self._policy.chunking.token_budget(
-            survey.shape, seconds, prefill_context_tokens=head.prefilled if head is not None else 0
+            survey.shape, seconds, prefill_context_tokens=head.prefill_context if head is not None else 0
         )
 
     def _draft(self, survey: DecodeSurvey, now: float, *, kv_free_tokens: int) -> Draft:
@@ -334,13 +358,17 @@ class IterationPlanner:
         while kv_free_tokens < (len(self._decodes) or bool(self._backlog.begun)):
             victim = max((*self._decodes, *self._backlog.begun), key=_least_urgent)
             freed = victim.context_tokens
-            self._backlog.remove(victim)
-            self._decodes.remove(victim)
-            victim.lose_kv()
-            self._backlog.put(victim)
+            self._start_again(victim)
             preempted.append((victim.request.request_id, freed))
             kv_free_tokens += freed
         return preempted
+
+    def _start_again(self, live: LiveRequest) -> None:
+        """Put a request that has lost its KV back among those that wait for their prefill."""
+        self._backlog.remove(live)
+        self._decodes.remove(live)
+        live.lose_kv()
+        self._backlog.put(live)
 
 
 def _history_of(request: Request) -> str:

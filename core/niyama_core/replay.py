@@ -3,7 +3,17 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
-from niyama_core.journal import Aborted, Admitted, Event, Finished, IterationRecord, Planned, Relegated
+from niyama_core.journal import (
+    Aborted,
+    Admitted,
+    Event,
+    Finished,
+    FoundCached,
+    IterationRecord,
+    LostKv,
+    Planned,
+    Relegated,
+)
 from niyama_core.planner import Planner
 
 __all__ = ["Difference", "ReplayError", "replay"]
@@ -85,7 +95,17 @@ def _tell(planner: Planner, event: Event, *, index: int) -> None:
                 planner.abort(request_id)
             case Relegated(request_id=request_id):
                 planner.relegate(request_id)
+            case FoundCached() | LostKv():
+                _tell_of_kv(planner, event)
             case Planned(now=now, kv_free_tokens=kv_free_tokens):
                 planner.plan(now, kv_free_tokens)
     except (KeyError, ValueError) as error:
         raise ReplayError(f"iteration {index}: {event!r:.200} is impossible here: {error}") from error
+
+
+def _tell_of_kv(planner: Planner, event: FoundCached | LostKv) -> None:
+    match event:
+        case FoundCached(request_id=request_id, num_tokens=num_tokens):
+            planner.find_cached(request_id, num_tokens)
+        case LostKv(request_id=request_id):
+            planner.lose_kv(request_id)

@@ -51,7 +51,8 @@ class LiveRequest:
         prefill_due: instant by which its prefill must be complete for that, by the estimate at admission; of an
             interactive request that has lost its KV, the instant its next token is due.
         tbt: seconds between token deadlines; None for a batch request.
-        prefill_target: tokens to compute before it can decode; grows when its KV is lost.
+        prefill_target: tokens to have before it can decode; grows when its KV is lost.
+        cached: tokens of them that the KV cache holds from others, which are not computed.
         prefilled: tokens computed of them.
         decoded: tokens decoded since that prefill.
         emitted: output tokens so far.
@@ -68,6 +69,7 @@ class LiveRequest:
     prefill_due: float = field(init=False)
     tbt: float | None = field(init=False)
     prefill_target: int = field(init=False)
+    cached: int = 0
     prefilled: int = 0
     decoded: int = 0
     emitted: int = 0
@@ -97,7 +99,12 @@ class LiveRequest:
     @property
     def prefill_remaining(self) -> int:
         """Tokens to compute before it can decode."""
-        return self.prefill_target - self.prefilled
+        return self.prefill_target - self.cached - self.prefilled
+
+    @property
+    def prefill_context(self) -> int:
+        """Tokens that the next chunk of its prefill attends to."""
+        return self.cached + self.prefilled
 
     @property
     def output_remaining(self) -> int:
@@ -118,12 +125,12 @@ class LiveRequest:
     @property
     def context_tokens(self) -> int:
         """Tokens that it holds in the KV cache."""
-        return self.prefilled + self.decoded
+        return self.cached + self.prefilled + self.decoded
 
     def advance_prefill(self, num_tokens: int, now: float) -> bool:
         """Count a chunk that was computed by `now`; return whether that completed the prefill and gave a token."""
         self.prefilled += num_tokens
-        if self.prefilled < self.prefill_target:
+        if self.prefill_remaining > 0:
             return False
         self._emit(now)
         return True
@@ -136,6 +143,13 @@ class LiveRequest:
             # One after the other, so that rounding is the same however many are counted at once.
             for _ in range(num_tokens):
                 self.next_due += self.tbt
+
+    def find_cached(self, num_tokens: int) -> None:
+        """Note how many tokens the KV cache holds for its prefill; the last is computed all the same, for its answer.
+
+        Changes what remains, so it must not wait in a queue meanwhile.
+        """
+        self.cached = max(0, min(num_tokens, self.prefill_target - self.prefilled - 1))
 
     def take_ticket(self) -> None:
         """Make void every entry of a queue that has stood for it so far."""
@@ -151,7 +165,7 @@ class LiveRequest:
         May move `prefill_due`, so it must not wait in a queue meanwhile.
         """
         self.prefill_target = self.request.num_prompt_tokens + self.emitted
-        self.prefilled = self.decoded = 0
+        self.cached = self.prefilled = self.decoded = 0
         if self.tbt is not None and self.emitted:
             self.prefill_due = self.next_due
 

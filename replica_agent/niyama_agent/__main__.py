@@ -22,13 +22,22 @@ from niyama_runtime.tls import TlsError
 
 from niyama_agent.agent import Agent, Endpoints
 from niyama_agent.command_line import overlaid, parse_arguments
-from niyama_agent.engine import EngineDiedError
+from niyama_agent.engine import EngineDiedError, EngineStartError
 from niyama_agent.settings import AgentSettings, parse_settings
 
 __all__ = ["main"]
 
 # What an operator can mend; anything else is a bug and shows its traceback.
-_CLEAR_ERRORS = (BindError, ConfigError, EngineDiedError, ManifestError, OSError, RedisSettingsError, TlsError)
+_CLEAR_ERRORS = (
+    BindError,
+    ConfigError,
+    EngineDiedError,
+    EngineStartError,
+    ManifestError,
+    OSError,
+    RedisSettingsError,
+    TlsError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,18 +13,17 @@ from niyama_runtime.clock import Clock
 from niyama_runtime.grpc_server import GrpcServer, ServerSettings
 from niyama_runtime.load_board import LoadBoard
 from niyama_runtime.metrics_server import MetricsServer
-from niyama_runtime.profile_file import find_profile
 
 from niyama_agent.decision_log import header_line, open_decision_log
 from niyama_agent.drain import Drain
 from niyama_agent.engine import EngineDiedError
+from niyama_agent.engine_choice import build_engine
 from niyama_agent.grpc_service import ReplicaService
 from niyama_agent.identity import VERSION, Identity
 from niyama_agent.intake import Intake
 from niyama_agent.iteration_file import open_iteration_records
 from niyama_agent.load_reporter import LoadReporter
 from niyama_agent.metrics import AgentMetrics
-from niyama_agent.paced_engine import PacedEngine, PacedSettings
 from niyama_agent.settings import AgentSettings
 
 __all__ = ["Agent", "Endpoints"]
@@ -59,16 +58,16 @@ class Agent:
         Raises:
             RedisSettingsError: URL or password file of Redis make no sense.
             OSError: a file of records cannot be written.
+            EngineStartError: the engine is not installed.
         """
         self._settings = settings
         self._decision_log = open_decision_log(settings.decision_log, settings) if settings.decision_log else None
         self._records = open_iteration_records(settings.iteration_records) if settings.iteration_records else None
         self._server = GrpcServer(ServerSettings(settings.listen, settings.tls), [_SERVICE])
         identity = Identity(settings.replica, settings.model, self._locate)
-        self._engine = PacedEngine(_paced(settings), clock, on_iteration=self._keep_record)
-        facts = self._engine.facts
-        self._metrics = AgentMetrics(identity, facts, version=VERSION)
-        self._intake = Intake(facts, self._engine.tokenizer, model=settings.model, limits=settings.limits, clock=clock)
+        self._engine = build_engine(settings, clock, on_iteration=self._keep_record)
+        self._metrics = AgentMetrics(identity, version=VERSION)
+        self._intake = Intake(self._engine, model=settings.model, limits=settings.limits, clock=clock)
         self._board = LoadBoard(settings.redis, settings.cluster) if settings.redis else None
         self._loads = LoadReporter(
             identity,
@@ -79,7 +78,7 @@ class Agent:
             on_load=self._observe_load,
         )
         self._drain = Drain(self._engine, self._announce_drain)
-        service = ReplicaService(
+        self._service = ReplicaService(
             self._engine,
             identity=identity,
             intake=self._intake,
@@ -87,14 +86,17 @@ class Agent:
             drain=self._drain,
             metrics=self._metrics,
         )
-        replica_pb2_grpc.add_ReplicaServicer_to_server(service, self._server.registry)
+        replica_pb2_grpc.add_ReplicaServicer_to_server(self._service, self._server.registry)
 
     async def serve(self, stop: asyncio.Event, on_ready: Callable[[Endpoints], None]) -> None:
         """Serve until `stop`, then drain; `on_ready` is told where once requests are served.
 
+        Health is answered from the beginning, and says NOT_SERVING until the engine is ready.
+
         Raises:
             BindError: an address cannot be taken.
             TlsError: certificate or key cannot be used.
+            EngineStartError: the engine cannot be made ready.
             EngineDiedError: the engine has ended by itself.
         """
         async with AsyncExitStack() as stack:
@@ -105,7 +107,10 @@ class Agent:
             metrics = await self._start_metrics(stack)
             await self._server.start()
             stack.push_async_callback(self._server.stop, _CLOSING_SECONDS)
+            if not await self._load_engine(stop):
+                return
             engine = await self._start(stack)
+            self._service.is_open = True
             self._server.set_serving(True)
             on_ready(Endpoints(self._server.address, metrics))
             try:
@@ -140,6 +145,25 @@ class Agent:
         stack.push_async_callback(server.stop)
         return server.address
 
+    async def _load_engine(self, stop: asyncio.Event) -> bool:
+        """Make the engine ready; return whether it is, which it is not when `stop` came first.
+
+        Raises:
+            EngineStartError: it cannot be.
+        """
+        loading, stopped = asyncio.create_task(self._engine.start()), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait((loading, stopped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            if not loading.done():
+                await _cancelled(loading)
+        if loading.cancelled():
+            return False
+        loading.result()
+        self._metrics.describe(self._engine.facts)
+        return True
+
     async def _start(self, stack: AsyncExitStack) -> "asyncio.Task[None]":
         """Start engine and load reports, which end in the opposite order; return the engine's task."""
         engine = asyncio.create_task(self._engine.run())
@@ -166,18 +190,6 @@ class Agent:
         return self._settings.advertise or self._server.address
 
 
-def _paced(settings: AgentSettings) -> PacedSettings:
-    engine = settings.engine
-    return PacedSettings(
-        profile=find_profile(engine.profile),
-        speed=engine.speed,
-        noise=engine.noise,
-        seed=engine.seed,
-        replay=engine.replay,
-        scheduler=settings.scheduler,
-    )
-
-
 async def _first_of(stop: asyncio.Event, engine: "asyncio.Task[None]") -> None:
     """Wait for the order to stop.
 
@@ -190,7 +202,8 @@ async def _first_of(stop: asyncio.Event, engine: "asyncio.Task[None]") -> None:
     finally:
         stopped.cancel()
     if engine.done():
-        raise EngineDiedError("the engine has ended by itself") from engine.exception()
+        cause = engine.exception()
+        raise cause if isinstance(cause, EngineDiedError) else EngineDiedError("the engine has ended") from cause
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

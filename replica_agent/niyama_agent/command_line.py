@@ -16,7 +16,8 @@ _FLAGS: Sequence[tuple[str, str, type, str]] = (
     ("--listen", "listen", str, "host:port of the gRPC server; port 0 takes a free one"),
     ("--advertise", "advertise", str, "host:port where routers find it, when not the address it listens on"),
     ("--redis-url", "redis.url", str, "Redis with the cluster's load board"),
-    ("--engine", "engine.type", str, "what computes tokens: paced"),
+    ("--engine", "engine.type", str, "what computes tokens: paced or vllm"),
+    ("--model-path", "engine.model", str, "name or path of the model that vLLM loads, when not the served name"),
     ("--profile", "engine.profile", str, "latency profile"),
     ("--speed", "engine.speed", float, "how many times as fast as the profile the paced engine runs"),
     ("--noise", "engine.noise", float, "sigma of the log-normal factor on the paced engine's iteration times"),
@@ -40,6 +41,9 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (YAML); watched while it runs")
     parser.add_argument("--replay", action="store_true", help="let requests say how long their answer is")
     parser.add_argument("--log-json", action="store_true", help="log as JSON")
+    parser.add_argument(
+        "arguments", nargs="*", metavar="-- VLLM_ARGUMENT", help="vLLM's own arguments, for --engine vllm"
+    )
     for flag, path, kind, text in _FLAGS:
         parser.add_argument(flag, dest=path, type=kind, metavar=flag.rpartition("-")[2].upper(), help=text)
     return parser.parse_args(arguments)
@@ -51,6 +55,8 @@ def overlaid(document: Mapping[str, object], flags: argparse.Namespace) -> dict[
     given = {path: getattr(flags, path) for _, path, _, _ in _FLAGS if getattr(flags, path) is not None}
     if flags.replay:
         given["engine.replay"] = True
+    if flags.arguments:
+        given["engine.arguments"] = flags.arguments
     if flags.log_json:
         given["log.json"] = True
     for path, value in given.items():

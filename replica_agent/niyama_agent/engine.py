@@ -6,6 +6,8 @@ are values, taken apart by `match`; the last of a request is one of `LastEvent`.
 
     EngineError
     ├── DuplicateRequestError   a live request has the same id
+    ├── RequestRefusedError     the engine cannot serve such a request
+    ├── EngineStartError        it cannot be made ready
     └── EngineDiedError         nothing that was begun will go on
 """
 
@@ -33,12 +35,14 @@ __all__ = [
     "EngineFacts",
     "EngineLoad",
     "EngineRequest",
+    "EngineStartError",
     "FinishReason",
     "Finished",
     "HandBackReason",
     "HandedBack",
     "LastEvent",
     "Relegated",
+    "RequestRefusedError",
     "Sampling",
     "TokensEmitted",
 ]
@@ -50,6 +54,14 @@ class EngineError(Exception):
 
 class DuplicateRequestError(EngineError):
     """A live request has the same id."""
+
+
+class RequestRefusedError(EngineError):
+    """The engine cannot serve such a request, now or later; the message says why."""
+
+
+class EngineStartError(EngineError):
+    """An engine cannot be made ready; the message says what to do."""
 
 
 class EngineDiedError(EngineError):
@@ -215,12 +227,20 @@ class Engine(Protocol):
 
     @property
     def facts(self) -> EngineFacts:
-        """What the engine is."""
+        """What the engine is; known once it is ready."""
         ...
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """How the engine's model reads text."""
+        """How the engine's model reads text; known once it is ready."""
+        ...
+
+    async def start(self) -> None:
+        """Be made ready to serve: load a model, where there is one.
+
+        Raises:
+            EngineStartError: it cannot be.
+        """
         ...
 
     async def run(self) -> None:
@@ -236,7 +256,9 @@ class Engine(Protocol):
 
         Raises:
             DuplicateRequestError: a live request has the same id.
+            RequestRefusedError: the engine cannot serve such a request.
             EngineDiedError: the engine has ended.
+            EngineError: the engine failed at this request alone.
         """
         ...
 

@@ -5,7 +5,7 @@ that the request held; when the request is ended from here, the call ends with a
 """
 
 from contextlib import aclosing
-from typing import Never, assert_never
+from typing import Any, Never, assert_never
 
 import grpc
 from niyama.v1 import describe_pb2, generation_pb2, load_pb2, replica_pb2, replica_pb2_grpc
@@ -22,11 +22,13 @@ from niyama_agent.engine import (
     DuplicateRequestError,
     Engine,
     EngineDiedError,
+    EngineError,
     EngineEvent,
     EngineRequest,
     Finished,
     HandedBack,
     Relegated,
+    RequestRefusedError,
     TokensEmitted,
 )
 from niyama_agent.identity import VERSION, Identity
@@ -72,11 +74,14 @@ class ReplicaService(replica_pb2_grpc.ReplicaServicer):
         self._loads = loads
         self._drain = drain
         self._metrics = metrics
+        self.is_open = False
+        """Whether the engine is ready; before that, calls that need it are refused."""
 
     async def Generate(  # type: ignore[override]  # noqa: N802, writes by itself and so hears of its cancellation
         self, request: replica_pb2.ReplicaGenerateRequest, context: _GenerateContext
     ) -> None:
         """Stream an answer."""
+        await self._require_open(context)
         try:
             asked = await self._intake.read(request)
         except InvalidRequestError as error:
@@ -89,9 +94,15 @@ class ReplicaService(replica_pb2_grpc.ReplicaServicer):
         except DuplicateRequestError as error:
             outcome = "refused"
             await status.abort(context, Failure(code=grpc.StatusCode.ALREADY_EXISTS, message=str(error)))
+        except RequestRefusedError as error:
+            outcome = "refused"
+            await status.abort(context, Failure(code=grpc.StatusCode.INVALID_ARGUMENT, message=str(error)))
         except EngineDiedError as error:
             outcome = "failed"
             await status.abort(context, status.unavailable(str(error), reason="ENGINE_DIED"))
+        except EngineError as error:
+            outcome = "failed"
+            await status.abort(context, Failure(code=grpc.StatusCode.INTERNAL, message=str(error)))
         finally:
             self._metrics.observe_end(delivery, outcome)
 
@@ -105,6 +116,7 @@ class ReplicaService(replica_pb2_grpc.ReplicaServicer):
         self, request: replica_pb2.GetLoadRequest, context: _LoadContext
     ) -> load_pb2.ReplicaLoad:
         """Say how loaded the replica is."""
+        await self._require_open(context)
         return wire.load_to_wire(self._loads.current())
 
     async def Drain(  # noqa: N802
@@ -126,6 +138,7 @@ class ReplicaService(replica_pb2_grpc.ReplicaServicer):
         self, request: describe_pb2.DescribeRequest, context: _DescribeContext
     ) -> describe_pb2.DescribeResponse:
         """Say what is served."""
+        await self._require_open(context)
         facts = self._engine.facts
         return describe_pb2.DescribeResponse(
             version=VERSION,
@@ -139,6 +152,10 @@ class ReplicaService(replica_pb2_grpc.ReplicaServicer):
             max_output_tokens=self._intake.limits.max_output_tokens,
             replay=facts.replay,
         )
+
+    async def _require_open(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        if not self.is_open:
+            await status.abort(context, status.unavailable("the engine is not ready yet", reason="LOADING"))
 
     async def _stream(
         self, asked: EngineRequest, delivery: Delivery, *, num_moves: int, context: _GenerateContext

@@ -17,9 +17,9 @@ from niyama_runtime import wire
 from niyama_runtime.clock import Clock
 from niyama_runtime.status import FieldViolation
 
-from niyama_agent.engine import EngineFacts, EngineRequest, Sampling
+from niyama_agent.engine import Engine, EngineRequest, Sampling
 from niyama_agent.settings import Limits
-from niyama_agent.tokenizer import ChatPrompt, ChatTurn, Prompt, TextPrompt, Tokenizer, TokenPrompt
+from niyama_agent.tokenizer import ChatPrompt, ChatTurn, Prompt, PromptError, TextPrompt, TokenPrompt
 
 __all__ = ["Intake", "InvalidRequestError"]
 
@@ -42,17 +42,15 @@ class Intake:
     """Reads requests for one engine.
 
     Args:
-        facts: of the engine.
-        tokenizer: of the engine.
+        engine: that is served; asked for its facts and its tokenizer when a request comes.
         model: served model name.
         limits: what one request may ask for.
         clock: by which arrivals are stamped.
     """
 
-    def __init__(self, facts: EngineFacts, tokenizer: Tokenizer, *, model: str, limits: Limits, clock: Clock) -> None:
+    def __init__(self, engine: Engine, *, model: str, limits: Limits, clock: Clock) -> None:
         """Be ready to read."""
-        self._facts = facts
-        self._tokenizer = tokenizer
+        self._engine = engine
         self._model = model
         self._clock = clock
         self.limits = limits
@@ -61,7 +59,8 @@ class Intake:
     @property
     def context_tokens(self) -> int:
         """The longest prompt plus answer."""
-        return min(self._facts.context_tokens, self.limits.context_tokens or self._facts.context_tokens)
+        most = self._engine.facts.context_tokens
+        return min(most, self.limits.context_tokens or most)
 
     async def read(self, message: replica_pb2.ReplicaGenerateRequest) -> EngineRequest:
         """Return the request that has just come in.
@@ -76,7 +75,10 @@ class Intake:
         elapsed = _read_elapsed(message.elapsed, violations)
         if violations or prompt is None or promise is None:
             raise InvalidRequestError(violations)
-        token_ids = await self._tokenizer.encode(prompt)
+        try:
+            token_ids = await self._engine.tokenizer.encode(prompt)
+        except PromptError as error:
+            raise InvalidRequestError([FieldViolation(_input_field(asked), str(error))]) from error
         cap = self._answer_cap(message, len(token_ids))
         num_emitted = len(message.emitted_token_ids)
         request = Request(
@@ -106,7 +108,7 @@ class Intake:
             yield FieldViolation("request.model", f"{asked.model!r} is not served here: use {self._model!r}")
         if asked.HasField("max_tokens") and not 1 <= asked.max_tokens <= most:
             yield FieldViolation("request.max_tokens", f"must be from 1 to {most}, not {asked.max_tokens}")
-        if asked.replay_output_tokens and not self._facts.replay:
+        if asked.replay_output_tokens and not self._engine.facts.replay:
             yield FieldViolation("request.replay_output_tokens", "must be 0: this server was not started for replay")
 
     def _answer_cap(self, message: replica_pb2.ReplicaGenerateRequest, num_prompt_tokens: int) -> int:
@@ -115,7 +117,7 @@ class Intake:
         Raises:
             InvalidRequestError: the prompt leaves no room, or more is asked for than could be.
         """
-        asked, kv_tokens = message.request, self._facts.kv_capacity_tokens
+        asked, kv_tokens = message.request, self._engine.facts.kv_capacity_tokens
         room = min(self.context_tokens, kv_tokens) - num_prompt_tokens
         if room < 1:
             problem = f"has {num_prompt_tokens} tokens: at most {num_prompt_tokens + room - 1} leave room for an answer"

@@ -29,11 +29,10 @@ class AgentMetrics:
 
     Args:
         identity: whose.
-        facts: of its engine.
         version: of Niyama.
     """
 
-    def __init__(self, identity: Identity, facts: EngineFacts, *, version: str) -> None:
+    def __init__(self, identity: Identity, *, version: str) -> None:
         """Declare every metric in a registry of its own."""
         self.registry = CollectorRegistry()
         """What a metrics server serves."""
@@ -42,12 +41,11 @@ class AgentMetrics:
         self._declare_iterations()
         self._declare_requests()
         self._declare_load()
-        self._kv_capacity.labels(*self._own).set(facts.kv_capacity_tokens)
         self._version = version
-        self.describe(facts)
 
     def describe(self, facts: EngineFacts) -> None:
-        """Say what runs here."""
+        """Say what runs here, once that is known and whenever it has changed."""
+        self._kv_capacity.labels(*self._own).set(facts.kv_capacity_tokens)
         build = ("agent", self._version, facts.name, facts.version, facts.profile, facts.scheduler.policy)
         self._build_info.clear()
         self._build_info.labels(*self._own, *build).set(1)

@@ -39,7 +39,7 @@ from niyama_agent.engine import (
 )
 from niyama_agent.kv_ledger import KvLedger
 from niyama_agent.pace import Pace
-from niyama_agent.paced_tokens import TokenChain, natural_length
+from niyama_agent.paced_tokens import TokenChain, natural_length, text_of
 from niyama_agent.token_stream import TokenStream
 from niyama_agent.tokenizer import ByteTokenizer
 
@@ -82,7 +82,8 @@ class _Answer:
 
     def emit(self, now: float) -> bool:
         """Emit the next token; return whether it was the last."""
-        self.stream.put(self.chain.next_token(), now)
+        token_id = self.chain.next_token()
+        self.stream.put((token_id,), text_of((token_id,)), emitted_at=now)
         self.num_emitted += 1
         return self.is_whole
 
@@ -139,6 +140,9 @@ class PacedEngine:
             kv_capacity_tokens=settings.profile.kv_capacity_tokens,
             replay=settings.replay,
         )
+
+    async def start(self) -> None:
+        """Be ready at once: there is nothing to load."""
 
     async def run(self) -> None:
         """Run iterations until cancelled. However it ends, readers are told."""

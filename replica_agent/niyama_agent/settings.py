@@ -7,6 +7,7 @@
     advertise: llama-0.llama:50051    # where routers find it; left out: the address it listens on
     redis: {url: redis://127.0.0.1:6379/0, passwordFile: /etc/redis/password}   # left out: no load board
     engine: {type: paced, profile: a100-llama3-8b, speed: 1.0, noise: 0.0, seed: 0, replay: false}
+    # or {type: vllm, model: /models/llama, arguments: [--max-model-len, "8192"], profile: my.yaml, replay: false}
     scheduler: {policy: niyama, alpha: 0.0005, safety: 1.2, tokenBudget: 256, maxTokenBudget: 8192,
                 maxNumSeqs: 1000, calibrated: true, marginQuantile: 0.999, fairness: 2}
     limits: {contextTokens: 16384, maxOutputTokens: 4096}
@@ -50,6 +51,7 @@ class EngineType(Enum):
     """What computes tokens."""
 
     PACED = "paced"
+    VLLM = "vllm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,14 @@ class EngineSettings:
 
     Attributes:
         type: what computes tokens.
-        profile: name of the latency profile, or the path of its file.
+        profile: name of the latency profile, or the path of its file; with vLLM empty for one that was stored for the
+            model and this machine, or is measured at the start.
         speed: how many times as fast as the profile the paced engine runs.
         noise: standard deviation of the logarithm of the factor on the paced engine's iteration times.
         seed: of the noise.
         replay: whether requests may say how long their answer is.
+        model: name or path of the model that vLLM loads; empty for the served name.
+        arguments: vLLM's own, as on its command line.
     """
 
     type: EngineType
@@ -71,6 +76,8 @@ class EngineSettings:
     noise: float
     seed: int
     replay: bool
+    model: str = ""
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +166,19 @@ def _optional_text(reader: ManifestReader, key: str) -> str | None:
 
 
 def _read_engine(section: ManifestReader) -> EngineSettings:
+    engine_type = section.choice("type", EngineType.PACED)
     engine = EngineSettings(
-        type=section.choice("type", EngineType.PACED),
-        profile=section.text("profile", _DEFAULT_PROFILE),
+        type=engine_type,
+        profile=_optional_text(section, "profile") or (_DEFAULT_PROFILE if engine_type is EngineType.PACED else ""),
         speed=section.number("speed", 1.0, least=0.01, most=1000.0),
         noise=section.number("noise", 0.0, least=0.0, most=1.0),
         seed=section.integer("seed", 0, least=0, most=2**63 - 1),
         replay=section.flag("replay", False),
+        model=_optional_text(section, "model") or "",
+        arguments=section.texts("arguments"),
     )
-    _check_profile(section, engine.profile)
+    if engine.profile:
+        _check_profile(section, engine.profile)
     section.refuse_unknown()
     return engine
 

@@ -6,16 +6,16 @@ bounded by the answer's length and the engine is never held up.
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 
 from niyama_agent.engine import (
     Admitted,
-    EngineDiedError,
+    EngineError,
     EngineEvent,
     LastEvent,
     Relegated,
     TokensEmitted,
 )
-from niyama_agent.paced_tokens import text_of
 
 __all__ = ["TokenStream"]
 
@@ -32,9 +32,10 @@ class TokenStream:
         self._position = position
         self._notices: deque[Admitted | Relegated] = deque()
         self._token_ids: list[int] = []
+        self._text: list[str] = []
         self._emitted_at: list[float] = []
         self._last: LastEvent | None = None
-        self._failure: EngineDiedError | None = None
+        self._failure: EngineError | None = None
         self._changed = asyncio.Event()
 
     def notify(self, notice: Admitted | Relegated) -> None:
@@ -42,10 +43,11 @@ class TokenStream:
         self._notices.append(notice)
         self._changed.set()
 
-    def put(self, token_id: int, emitted_at: float) -> None:
-        """Put one token."""
-        self._token_ids.append(token_id)
-        self._emitted_at.append(emitted_at)
+    def put(self, token_ids: Sequence[int], text: str, *, emitted_at: float) -> None:
+        """Put tokens that were emitted at one instant, and the text that they complete."""
+        self._token_ids += token_ids
+        self._text.append(text)
+        self._emitted_at += [emitted_at] * len(token_ids)
         self._changed.set()
 
     def end(self, last: LastEvent) -> None:
@@ -53,7 +55,7 @@ class TokenStream:
         self._last = last
         self._changed.set()
 
-    def fail(self, error: EngineDiedError) -> None:
+    def fail(self, error: EngineError) -> None:
         """Let the reader fail once it has read what waits."""
         self._failure = error
         self._changed.set()
@@ -62,7 +64,7 @@ class TokenStream:
         """Wait for an event and take it. After a `LastEvent` there is nothing more to wait for.
 
         Raises:
-            EngineDiedError: the engine has ended and everything before that has been read.
+            EngineError: the engine could not go on, and everything before that has been read.
         """
         while (event := self._take()) is None:
             if self._failure is not None:
@@ -74,14 +76,15 @@ class TokenStream:
     def _take(self) -> EngineEvent | None:
         if self._notices:
             return self._notices.popleft()
-        if self._token_ids:
+        if self._token_ids or any(self._text):
             return self._take_tokens()
         return self._last
 
     def _take_tokens(self) -> TokensEmitted:
         token_ids, emitted_at = tuple(self._token_ids), tuple(self._emitted_at)
-        event = TokensEmitted(self._position, token_ids, text_of(token_ids), emitted_at)
+        event = TokensEmitted(self._position, token_ids, "".join(self._text), emitted_at)
         self._position += len(token_ids)
         self._token_ids.clear()
+        self._text.clear()
         self._emitted_at.clear()
         return event

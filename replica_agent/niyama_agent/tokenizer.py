@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["ByteTokenizer", "ChatPrompt", "ChatTurn", "Prompt", "TextPrompt", "TokenPrompt", "Tokenizer"]
+__all__ = ["ByteTokenizer", "ChatPrompt", "ChatTurn", "Prompt", "PromptError", "TextPrompt", "TokenPrompt", "Tokenizer"]
+
+
+class PromptError(ValueError):
+    """The model cannot read such a prompt; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,11 @@ class Tokenizer(Protocol):
         ...
 
     async def encode(self, prompt: Prompt) -> Sequence[int]:
-        """Return the token ids of a prompt; a long one may be encoded in another thread."""
+        """Return the token ids of a prompt; a long one may be encoded in another thread.
+
+        Raises:
+            PromptError: the model cannot read such a prompt.
+        """
         ...
 
 

@@ -1,31 +1,25 @@
 """What a request may ask of an engine whose KV cache is smaller than its context."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from niyama_agent.engine import EngineFacts, EngineRequest
+from niyama_agent.engine import EngineRequest
 from niyama_agent.intake import Intake, InvalidRequestError
+from niyama_agent.paced_engine import PacedEngine, PacedSettings
 from niyama_agent.settings import Limits
-from niyama_agent.tokenizer import ByteTokenizer
-from niyama_core.policies import SchedulerSettings
 from niyama_runtime.clock import VirtualClock
 
+from tests.builders import A100
 from tests.replica_agent.agents import a_message, seconds
-
-FACTS = EngineFacts(
-    name="paced",
-    version="1",
-    profile="small",
-    scheduler=SchedulerSettings(),
-    context_tokens=16_384,
-    kv_capacity_tokens=1000,
-    replay=True,
-)
 
 
 def intake() -> Intake:
+    clock = VirtualClock(start=500.0)
+    profile = replace(A100, kv_capacity_tokens=1000, context_tokens=16_384)
+    engine = PacedEngine(PacedSettings(profile=profile, replay=True), clock, on_iteration=lambda record: None)
     limits = Limits(context_tokens=None, max_output_tokens=4096)
-    return Intake(FACTS, ByteTokenizer(), model="llama", limits=limits, clock=VirtualClock(start=500.0))
+    return Intake(engine, model="llama", limits=limits, clock=clock)
 
 
 async def read(prompt_tokens: int, max_tokens: int | None = None, **fields: Any) -> EngineRequest:  # noqa: ANN401
