@@ -24,6 +24,7 @@ from niyama_agent.intake import Intake
 from niyama_agent.iteration_file import open_iteration_records
 from niyama_agent.load_reporter import LoadReporter
 from niyama_agent.metrics import AgentMetrics
+from niyama_agent.record_file import RecordFile
 from niyama_agent.settings import AgentSettings
 
 __all__ = ["Agent", "Endpoints"]
@@ -57,12 +58,11 @@ class Agent:
 
         Raises:
             RedisSettingsError: URL or password file of Redis make no sense.
-            OSError: a file of records cannot be written.
             EngineStartError: the engine is not installed.
         """
         self._settings = settings
-        self._decision_log = open_decision_log(settings.decision_log, settings) if settings.decision_log else None
-        self._records = open_iteration_records(settings.iteration_records) if settings.iteration_records else None
+        self._decision_log: RecordFile | None = None
+        self._records: RecordFile | None = None
         self._server = GrpcServer(ServerSettings(settings.listen, settings.tls), [_SERVICE])
         identity = Identity(settings.replica, settings.model, self._locate)
         self._engine = build_engine(settings, clock, on_iteration=self._keep_record)
@@ -96,12 +96,11 @@ class Agent:
         Raises:
             BindError: an address cannot be taken.
             TlsError: certificate or key cannot be used.
+            OSError: a file of records cannot be written.
             EngineStartError: the engine cannot be made ready.
             EngineDiedError: the engine has ended by itself.
         """
         async with AsyncExitStack() as stack:
-            for file in filter(None, (self._decision_log, self._records)):
-                stack.push_async_callback(asyncio.to_thread, file.close)
             if self._board is not None:
                 stack.push_async_callback(self._board.close)
             metrics = await self._start_metrics(stack)
@@ -109,6 +108,7 @@ class Agent:
             stack.push_async_callback(self._server.stop, _CLOSING_SECONDS)
             if not await self._load_engine(stop):
                 return
+            self._open_files(stack)
             engine = await self._start(stack)
             self._service.is_open = True
             self._server.set_serving(True)
@@ -135,7 +135,7 @@ class Agent:
         self._engine.reschedule(self._settings.scheduler)
         self._metrics.describe(self._engine.facts)
         if self._decision_log is not None:
-            self._decision_log.restart(header_line(self._settings))
+            self._decision_log.restart(header_line(self._settings, facts=self._engine.facts))
         _log.info("rescheduled", policy=self._settings.scheduler.policy)
 
     async def _start_metrics(self, stack: AsyncExitStack) -> str | None:
@@ -163,6 +163,20 @@ class Agent:
         loading.result()
         self._metrics.describe(self._engine.facts)
         return True
+
+    def _open_files(self, stack: AsyncExitStack) -> None:
+        """Begin the files of records, which say what the engine is.
+
+        Raises:
+            OSError: one cannot be written.
+        """
+        settings = self._settings
+        if settings.decision_log:
+            self._decision_log = open_decision_log(settings.decision_log, settings, facts=self._engine.facts)
+        if settings.iteration_records:
+            self._records = open_iteration_records(settings.iteration_records)
+        for file in filter(None, (self._decision_log, self._records)):
+            stack.push_async_callback(asyncio.to_thread, file.close)
 
     async def _start(self, stack: AsyncExitStack) -> "asyncio.Task[None]":
         """Start engine and load reports, which end in the opposite order; return the engine's task."""

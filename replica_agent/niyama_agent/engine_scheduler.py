@@ -40,6 +40,7 @@ class EngineScheduler:
     requests: dict[str, Any]
     max_num_scheduled_tokens: int
     max_num_active_reqs: int
+    num_prefill_lookahead: int
 
     def add_request(self, request: Any) -> None:  # noqa: ANN401
         """Take a request in."""

@@ -21,7 +21,6 @@ Mixed into vLLM's scheduler in `vllm_scheduler`; the tests mix it into a small o
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -39,8 +38,16 @@ from niyama_runtime.clock import Clock
 from niyama_agent.engine import EngineLoad
 from niyama_agent.engine_scheduler import EngineRecord, EngineStep
 from niyama_agent.planned_queue import PlannedQueue
-from niyama_agent.scheduler_reports import HandBack, Order, RelegatedName, Report, Reschedule, SchedulerChannel
-from niyama_agent.scheduler_setup import KEY, RequestTag, SchedulerSetup
+from niyama_agent.scheduler_reports import (
+    BeginAnew,
+    HandBack,
+    Order,
+    RelegatedName,
+    Report,
+    Reschedule,
+    SchedulerChannel,
+)
+from niyama_agent.scheduler_setup import KEY, RequestTag, SchedulerSetup, bounded
 
 if TYPE_CHECKING:
     from niyama_agent.engine_scheduler import EngineScheduler as _Engine
@@ -89,11 +96,8 @@ class PlannedScheduling(_Engine):
         self._channel = channel
         self._most_tokens = self.max_num_scheduled_tokens
         self._most_active = self.max_num_active_reqs
-        self._settings = self._bounded(setup.scheduler)
-        self._predictor = build_predictor(self._settings, setup.predictor)
-        policy = build_policy(self._settings, self._predictor)
-        self._scheduler = IterationPlanner(policy, self._predictor, max_num_seqs=self._settings.max_num_seqs)
-        self._planner = JournaledPlanner(self._scheduler, self._keep_record)
+        self._begin_anew(BeginAnew(setup.scheduler, setup.predictor))
+        self._postponed: BeginAnew | None = None
         self._names: dict[str, str] = {}
         self._unplanned: dict[str, None] = {}
         self._cached: dict[str, int] = {}
@@ -125,6 +129,7 @@ class PlannedScheduling(_Engine):
 
     def add_request(self, request: Any) -> None:  # noqa: ANN401, an engine's own record
         """Take a request in, as the engine does, and admit it to the planner."""
+        self._obey_orders()
         is_new = request.request_id not in self.requests
         super().add_request(request)
         if is_new:
@@ -132,23 +137,24 @@ class PlannedScheduling(_Engine):
 
     def schedule(self, throttle_prefills: bool = False) -> Any:  # noqa: ANN401
         """Plan a step and let the engine's own loop carry it out."""
-        for order in self._channel.orders():
-            self._obey(order)
+        self._obey_orders()
         now = self._clock.now()
         plan = self._planner.plan(now, self.kv_free_tokens())
         self._note_relegated(plan.relegated)
         self._preempt(plan.preempted, now)
         limits = {chunk.request_id: chunk.num_tokens for chunk in plan.chunks}
         step = self._step = _Step(plan, self._busy_since or now, limits)
-        decodes = frozenset(plan.decodes)
-        held = self._arrange(step, decodes)
+        held = self._arrange(step)
         self._limits, self.max_num_active_reqs = limits, self._most_active - len(held)
         output: EngineStep = super().schedule(throttle_prefills)
         self._limits, self.max_num_active_reqs = _NO_LIMITS, self._most_active
         self.max_num_scheduled_tokens = self._most_tokens
         self.running += held
         self._note_cached(step, output.num_scheduled_tokens)
-        step.executed = _executed(plan, output.num_scheduled_tokens, decodes=decodes)
+        scheduled = output.num_scheduled_tokens
+        if self._unplanned:
+            scheduled = {name: number for name, number in scheduled.items() if name not in self._unplanned}
+        step.executed = _executed(plan, scheduled)
         return output
 
     def get_grammar_bitmask(self, output: Any) -> Any:  # noqa: ANN401
@@ -171,8 +177,9 @@ class PlannedScheduling(_Engine):
 
     def _reserve_prefill_lookahead(self, request: Any, *tokens: int) -> int:  # noqa: ANN401
         """Return how many tokens of a request may run: what the engine says, and no more than is planned."""
-        allowed = super()._reserve_prefill_lookahead(request, *tokens)
         limit = self._limits.get(request.request_id)
+        # Asked of every decode in every step: vLLM's own rule is asked where it has something to say.
+        allowed = super()._reserve_prefill_lookahead(request, *tokens) if self.num_prefill_lookahead else tokens[1]
         return allowed if limit is None else min(allowed, limit)
 
     def _preempt_request(self, request: Any, timestamp: float, **how: bool) -> None:  # noqa: ANN401
@@ -197,14 +204,22 @@ class PlannedScheduling(_Engine):
         return freed
 
     def _bounded(self, settings: SchedulerSettings) -> SchedulerSettings:
-        """Return settings under which no plan asks for more than the engine can run in a step."""
-        most = self._most_tokens
-        return replace(
-            settings,
-            token_budget=min(settings.token_budget, most),
-            max_token_budget=min(settings.max_token_budget or most, most),
-            max_num_seqs=min(settings.max_num_seqs, self._most_active),
-        )
+        return bounded(settings, most_tokens=self._most_tokens, most_sequences=self._most_active)
+
+    def _begin_anew(self, order: BeginAnew) -> None:
+        """Plan with a planner that knows nothing; nobody may be live."""
+        settings = self._bounded(order.scheduler)
+        self._predictor = build_predictor(settings, order.predictor)
+        policy = build_policy(settings, self._predictor)
+        self._scheduler = IterationPlanner(policy, self._predictor, max_num_seqs=settings.max_num_seqs)
+        self._planner = JournaledPlanner(self._scheduler, self._keep_record)
+
+    def _obey_orders(self) -> None:
+        for order in self._channel.orders():
+            self._obey(order)
+        if self._postponed is not None and not len(self._planner):
+            self._begin_anew(self._postponed)
+            self._postponed = None
 
     def _admit(self, request: EngineRecord) -> None:
         request_id = request.request_id
@@ -229,10 +244,12 @@ class PlannedScheduling(_Engine):
 
     def _obey(self, order: Order) -> None:
         match order:
-            case Reschedule(scheduler=settings):
-                self._settings = self._bounded(settings)
-                policy = build_policy(self._settings, self._predictor)
-                self._scheduler.adopt(policy, max_num_seqs=self._settings.max_num_seqs)
+            case Reschedule(scheduler=asked):
+                settings = self._bounded(asked)
+                policy = build_policy(settings, self._predictor)
+                self._scheduler.adopt(policy, max_num_seqs=settings.max_num_seqs)
+            case BeginAnew():
+                self._postponed = order
             case HandBack():
                 for request_id in self._planner.unstarted():
                     request = self.requests[request_id]
@@ -254,9 +271,15 @@ class PlannedScheduling(_Engine):
             self._preempt_request(request, now)
         self._is_preempting = False
 
-    def _arrange(self, step: _Step, decodes: AbstractSet[str]) -> list[Any]:
+    def _arrange(self, step: _Step) -> list[Any]:
         """Put who runs and who waits into the order of a plan, and set its budget; return who is held for the step."""
-        limits = step.limits
+        limits, num_planned = step.limits, step.plan.shape.num_tokens
+        if not limits and not self._unplanned and len(self.running) == len(step.plan.decodes):
+            # Everybody decodes: there is nothing to put in order.
+            self.waiting.offer(())
+            self.max_num_scheduled_tokens = min(num_planned, self._most_tokens)
+            return []
+        decodes = frozenset(step.plan.decodes)
         first: list[Any] = []
         held: list[Any] = []
         begun: dict[str, Any] = {}
@@ -277,7 +300,7 @@ class PlannedScheduling(_Engine):
         beside = [self.requests[request_id] for request_id in self._unplanned]
         num_beside += sum([request.num_tokens for request in beside if request in self.waiting])
         self.waiting.offer([*(self.requests[request_id] for request_id in step.beginning), *beside])
-        self.max_num_scheduled_tokens = min(step.plan.shape.num_tokens + num_beside, self._most_tokens)
+        self.max_num_scheduled_tokens = min(num_planned + num_beside, self._most_tokens)
         return held
 
     def _note_cached(self, step: _Step, scheduled: Mapping[str, int]) -> None:
@@ -328,13 +351,15 @@ class PlannedScheduling(_Engine):
         )
 
 
-def _executed(plan: IterationPlan, scheduled: Mapping[str, int], *, decodes: AbstractSet[str]) -> ExecutedIteration:
+def _executed(plan: IterationPlan, scheduled: Mapping[str, int]) -> ExecutedIteration:
     """Return what the engine runs of a plan, its time still missing."""
+    if not plan.chunks and len(scheduled) == len(plan.decodes):
+        return ExecutedIteration(plan.decodes, (), 0.0, len(scheduled) >= plan.token_budget)
     chunks = tuple(
         [Chunk(chunk.request_id, scheduled[chunk.request_id]) for chunk in plan.chunks if chunk.request_id in scheduled]
     )
     ran = plan.decodes
-    if not scheduled.keys() >= decodes:
+    if len(scheduled) < len(ran) + len(chunks):
         ran = tuple([request_id for request_id in ran if request_id in scheduled])
     num_tokens = len(ran) + sum([chunk.num_tokens for chunk in chunks])
     return ExecutedIteration(ran, chunks, 0.0, num_tokens >= plan.token_budget)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
-__all__ = ["MOST_RECORDS", "FittedForest", "fit_forest"]
+__all__ = ["MOST_RECORDS", "FittedForest", "fit_curves", "fit_forest"]
 
 MOST_RECORDS = 50_000
 """More are thinned out evenly: they would take long and tell little more."""
@@ -83,6 +83,11 @@ def fit_forest(records: IterationRecords, *, seed: int = 0) -> FittedForest:
     usual = _usual(records, _trained(records, num_trees=_NUM_SCOUTS, seed=seed))
     steady = records.where(usual)
     return FittedForest(_trained(steady, num_trees=_NUM_TREES, seed=seed), steady, int(np.count_nonzero(~usual)))
+
+
+def fit_curves(records: IterationRecords) -> AdditiveLaw:
+    """Return the sum of curves that is nearest to the records themselves: of a few hundred, too few for a forest."""
+    return _nearest_curves(records, records.seconds)
 
 
 def _trained(records: IterationRecords, *, num_trees: int, seed: int) -> RandomForestRegressor:

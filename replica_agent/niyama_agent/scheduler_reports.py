@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from niyama_core.journal import IterationRecord
+from niyama_core.latency import LatencyModel
 from niyama_core.policies import SchedulerSettings
 
 from niyama_agent.engine import EngineLoad
 
-__all__ = ["HandBack", "Order", "RelegatedName", "Report", "Reschedule", "SchedulerChannel", "Unheard"]
+__all__ = ["BeginAnew", "HandBack", "Order", "RelegatedName", "Report", "Reschedule", "SchedulerChannel", "Unheard"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,18 @@ class HandBack:
     """Give back all of which nothing has been computed."""
 
 
-Order = Reschedule | HandBack
+@dataclass(frozen=True, slots=True)
+class BeginAnew:
+    """Forget what was learned and plan from another predictor on, as soon as nothing is live; iterations count from 0.
+
+    The agent gives this order when it has measured the machine, before it serves anybody.
+    """
+
+    scheduler: SchedulerSettings
+    predictor: LatencyModel
+
+
+Order = Reschedule | HandBack | BeginAnew
 
 
 class SchedulerChannel(Protocol):

@@ -5,7 +5,7 @@ a request to the scheduler's record of it. Ours lie in both under one key.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from niyama_core.json_records import Json, read_record, write_record
 from niyama_core.latency import LatencyModel
@@ -14,7 +14,7 @@ from niyama_core.profile_document import parse_profile, profile_document
 from niyama_core.profiles import PROFILES, LatencyProfile
 from niyama_core.request import Request
 
-__all__ = ["HANDED_BACK", "KEY", "RequestTag", "SchedulerSetup", "read_setup", "setup_document", "tagged"]
+__all__ = ["HANDED_BACK", "KEY", "RequestTag", "SchedulerSetup", "bounded", "read_setup", "setup_document", "tagged"]
 
 KEY = "niyama"
 """Under which our values lie."""
@@ -64,6 +64,22 @@ def read_setup(additional: object) -> SchedulerSetup:
         predictor=parse_profile(profile).predictor if profile else PROFILES[_DEFAULT_PROFILE].predictor,
         reports=ours.get("reports"),
         orders=ours.get("orders"),
+    )
+
+
+def bounded(settings: SchedulerSettings, *, most_tokens: int, most_sequences: int) -> SchedulerSettings:
+    """Return settings under which no plan asks for more than an engine can run in a step.
+
+    Args:
+        settings: as they were asked for.
+        most_tokens: of a step.
+        most_sequences: that run at once.
+    """
+    return replace(
+        settings,
+        token_budget=min(settings.token_budget, most_tokens),
+        max_token_budget=min(settings.max_token_budget or most_tokens, most_tokens),
+        max_num_seqs=min(settings.max_num_seqs, most_sequences),
     )
 
 

@@ -10,11 +10,13 @@ from typing import Never
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMError
+from vllm.platforms import current_platform
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 from niyama_agent.engine import EngineStartError
+from niyama_agent.profile_store import ProfileKey
 
-__all__ = ["engine_config"]
+__all__ = ["engine_config", "profile_key"]
 
 SCHEDULER = "niyama_agent.vllm_scheduler.NiyamaScheduler"
 _OURS = ("--model", "--scheduler-cls", "--scheduling-policy", "--async-scheduling")
@@ -34,13 +36,22 @@ class _Parser(FlexibleArgumentParser):  # type: ignore[misc]
         raise EngineStartError(f"engine.arguments: {message}; `vllm serve --help=all` lists vLLM's own")
 
 
-def engine_config(model: str, arguments: Sequence[str], *, additional: dict[str, object]) -> VllmConfig:
+def profile_key(config: VllmConfig) -> ProfileKey:
+    """Return what the times of an engine's iterations depend on."""
+    return ProfileKey(
+        model=config.model_config.model,
+        device=current_platform.get_device_name(),
+        num_devices=config.parallel_config.world_size,
+        dtype=str(config.model_config.dtype).removeprefix("torch."),
+    )
+
+
+def engine_config(model: str, arguments: Sequence[str]) -> VllmConfig:
     """Return the configuration of an engine.
 
     Args:
         model: name or path of the model.
         arguments: vLLM's own.
-        additional: what the scheduler is told.
 
     Raises:
         EngineStartError: an argument is wrong, or the model cannot be found or served so.
@@ -52,16 +63,16 @@ def engine_config(model: str, arguments: Sequence[str], *, additional: dict[str,
     parser = AsyncEngineArgs.add_cli_args(_Parser(add_help=False))
     parsed = parser.parse_args(["--model", model, *arguments])
     try:
-        return _configured(AsyncEngineArgs.from_cli_args(parsed), additional)
+        return _configured(AsyncEngineArgs.from_cli_args(parsed))
     except (OSError, RuntimeError, ValueError, VLLMError) as error:
         raise EngineStartError(f"engine.model {model!r}: {' '.join(str(error).split())[:600]}") from error
 
 
-def _configured(arguments: AsyncEngineArgs, additional: dict[str, object]) -> VllmConfig:
+def _configured(arguments: AsyncEngineArgs) -> VllmConfig:
     """Return the configuration of an engine with what is Niyama's to decide."""
     if arguments.max_num_batched_tokens is None:
         arguments.max_num_batched_tokens = _MAX_NUM_BATCHED_TOKENS
     arguments.scheduler_cls = SCHEDULER
     arguments.async_scheduling = False
-    arguments.additional_config = {**(arguments.additional_config or {}), **additional}
+    arguments.additional_config = dict(arguments.additional_config or {})
     return arguments.create_engine_config()

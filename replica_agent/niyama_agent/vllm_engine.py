@@ -25,8 +25,6 @@ from niyama_runtime.clock import Clock
 from niyama_runtime.profile_file import find_profile
 from vllm.exceptions import VLLMClientError, VLLMError
 from vllm.inputs import TokensPrompt
-from vllm.outputs import RequestOutput
-from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -51,12 +49,16 @@ from niyama_agent.engine import (
     Relegated,
     RequestRefusedError,
 )
+from niyama_agent.engine_sweep import QUICK_SWEEP, Sweep, SweepRun, sweep_points
+from niyama_agent.profile_store import ProfileKey, profiles_folder, store_profile, stored_profile
+from niyama_agent.quick_profile import quick_profile
 from niyama_agent.scheduler_channel import AgentChannel
-from niyama_agent.scheduler_reports import HandBack, RelegatedName, Report, Reschedule
-from niyama_agent.scheduler_setup import HANDED_BACK, setup_document, tagged
+from niyama_agent.scheduler_reports import BeginAnew, HandBack, RelegatedName, Report, Reschedule
+from niyama_agent.scheduler_setup import bounded, setup_document
 from niyama_agent.token_stream import TokenStream
 from niyama_agent.tokenizer import Tokenizer
-from niyama_agent.vllm_arguments import engine_config
+from niyama_agent.vllm_answer import VllmAnswer, sampling_params
+from niyama_agent.vllm_arguments import engine_config, profile_key
 from niyama_agent.vllm_tokenizer import ModelTokenizer
 
 __all__ = ["VllmEngine", "VllmSettings"]
@@ -64,6 +66,7 @@ __all__ = ["VllmEngine", "VllmSettings"]
 _PRIOR = "a100-llama3-8b"
 _PROGRESS_SECONDS = 5.0
 _PULSE_SECONDS = 0.1
+_REPORT_SECONDS = 0.2
 
 _log = structlog.get_logger(__name__)
 
@@ -75,7 +78,8 @@ class VllmSettings:
     Attributes:
         model: name or path.
         arguments: vLLM's own, as on its command line.
-        profile: name or file of the latency profile that the predictor starts from; empty for a prior.
+        profile: name or file of the latency profile that the predictor starts from; empty for one that was stored for
+            the model and this machine, or is measured at the start.
         replay: whether requests may say how long their answer is.
         scheduler: the policy and its settings.
     """
@@ -85,25 +89,6 @@ class VllmSettings:
     profile: str = ""
     replay: bool = False
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
-
-
-@dataclass(slots=True, eq=False)
-class _Answer:
-    """An answer that is being read.
-
-    Attributes:
-        stream: where it goes.
-        num_before: tokens of it that were emitted elsewhere.
-        length: of the whole answer, in a replay.
-        num_emitted: tokens emitted here.
-        reading: the task that reads it.
-    """
-
-    stream: TokenStream
-    num_before: int
-    length: int | None
-    num_emitted: int = 0
-    reading: "asyncio.Task[None] | None" = None
 
 
 class VllmEngine:
@@ -121,14 +106,17 @@ class VllmEngine:
         """Load nothing yet."""
         self._settings = settings
         self._clock = clock
-        self._on_iteration = on_iteration
-        self._profile = find_profile(settings.profile or _PRIOR)
-        self._answers: dict[str, _Answer] = {}
+        self._on_iteration = self._sink = on_iteration
+        self._profile_name = settings.profile or _PRIOR
+        self._is_measured = bool(settings.profile)
+        self._key: ProfileKey | None = None
+        self._answers: dict[str, VllmAnswer] = {}
         self._draining = False
         self._dead: EngineDiedError | None = None
         self._llm: AsyncLLM | None = None
         self._channel: AgentChannel | None = None
         self._folder: Path | None = None
+        self._following: asyncio.Task[None] | None = None
         self._facts: EngineFacts | None = None
         self._tokenizer: ModelTokenizer | None = None
         self._load: EngineLoad | None = None
@@ -153,14 +141,17 @@ class VllmEngine:
         """
         self._folder = Path(tempfile.mkdtemp(prefix="niyama-"))
         self._channel = AgentChannel(self._folder)
+        self._following = asyncio.create_task(self._channel.follow(self._take))
         began = self._clock.now()
         try:
             self._llm = await self._loaded(began)
+            self._describe(self._llm)
+            _log.info("model_loaded", model=self._settings.model, seconds=round(self._clock.now() - began, 1))
+            if not self._is_measured:
+                await self._measure()
         except BaseException:
             await self._close()
             raise
-        self._describe(self._llm)
-        _log.info("model_loaded", model=self._settings.model, seconds=round(self._clock.now() - began, 1))
 
     async def _loaded(self, began: float) -> AsyncLLM:
         """Wait for the model, and say every few seconds that it goes on."""
@@ -176,14 +167,14 @@ class VllmEngine:
         self._facts = EngineFacts(
             name="vllm",
             version=vllm.__version__,
-            profile=self._profile.name,
-            scheduler=self._settings.scheduler,
+            profile=self._profile_name,
+            scheduler=self._bounded(self._settings.scheduler),
             context_tokens=config.model_config.max_model_len,
             kv_capacity_tokens=blocks * config.cache_config.block_size,
             replay=self._settings.replay,
         )
         self._tokenizer = ModelTokenizer(llm.get_tokenizer())
-        self._load = _idle(self.facts, self._profile)
+        self._load = _idle(self.facts, find_profile(self._profile_name))
 
     async def run(self) -> None:
         """Take in what the scheduler reports until cancelled. However it ends, readers are told.
@@ -192,16 +183,14 @@ class VllmEngine:
             EngineDiedError: vLLM's engine core has ended.
         """
         assert self._llm is not None, "the engine is ready"
-        assert self._channel is not None, "the engine is ready"
-        following = asyncio.create_task(self._channel.follow(self._take))
+        assert self._following is not None, "the engine is ready"
         try:
             while not self._llm.errored:
-                await asyncio.wait((following,), timeout=_PULSE_SECONDS)
-                if following.done():
-                    following.result()
+                await asyncio.wait((self._following,), timeout=_PULSE_SECONDS)
+                if self._following.done():
+                    self._following.result()
             raise EngineDiedError("vLLM's engine core has ended by itself: its last words are above")
         finally:
-            following.cancel()
             self._dead = EngineDiedError("the engine has stopped")
             for answer in self._answers.values():
                 answer.stream.fail(self._dead)
@@ -230,7 +219,9 @@ class VllmEngine:
             yield Admitted()
             yield Finished(FinishReason.STOP, num_before)
             return
-        answer = self._answers[request_id] = _Answer(TokenStream(num_before), num_before, request.replay_output_tokens)
+        answer = self._answers[request_id] = VllmAnswer(
+            TokenStream(num_before), num_before, request.replay_output_tokens
+        )
         answer.stream.notify(Admitted())
         answer.reading = asyncio.create_task(self._read(request, answer))
         try:
@@ -273,18 +264,74 @@ class VllmEngine:
 
     def reschedule(self, scheduler: SchedulerSettings) -> None:
         """Schedule by other settings from the next iteration on."""
-        self._settings = replace(self._settings, scheduler=scheduler)
-        self._facts = replace(self.facts, scheduler=scheduler)
+        self._facts = replace(self.facts, scheduler=self._bounded(scheduler))
         assert self._channel is not None, "the engine is ready"
         self._channel.order(Reschedule(scheduler))
+
+    async def sweep(self, sweep: Sweep) -> list[IterationRecord]:
+        """Run a grid of iterations and return their records; nobody may be served meanwhile.
+
+        Raises:
+            EngineError: an iteration failed.
+        """
+        records: list[IterationRecord] = []
+        scheduler, self._sink = self.facts.scheduler, records.append
+        assert self._llm is not None, "the engine is ready"
+        bounds = self._llm.vllm_config.scheduler_config
+        run = SweepRun(self, vocabulary_size=self._llm.model_config.get_vocab_size())
+        points = sweep_points(sweep, most_tokens=bounds.max_num_batched_tokens, most_sequences=bounds.max_num_seqs)
+        for index, point in enumerate(points):
+            _log.debug("sweep", point=index + 1, of=len(points))
+            await run.run_point(point)
+        # The last iterations are still on their way.
+        await asyncio.sleep(_REPORT_SECONDS)
+        self._sink = self._on_iteration
+        self.reschedule(scheduler)
+        return records
+
+    async def _measure(self) -> None:
+        """Measure the machine for a few seconds, so that the first request is planned by what it can do.
+
+        Raises:
+            EngineStartError: it cannot run what it was asked to.
+        """
+        began = self._clock.now()
+        try:
+            records = await self.sweep(QUICK_SWEEP)
+        except EngineError as error:
+            raise EngineStartError(f"the first iterations failed: {error}") from error
+        assert self._key is not None, "the engine is ready"
+        assert self._channel is not None, "the engine is ready"
+        profile = quick_profile(records, self._key, facts=self.facts)
+        path = profiles_folder() / f"{self._key.name}.json"
+        try:
+            store_profile(profile, path)
+        except OSError as error:
+            _log.warning("profile_not_stored", file=str(path), reason=str(error))
+        self._facts = replace(self.facts, profile=str(path))
+        self._channel.order(BeginAnew(self.facts.scheduler, profile.predictor))
+        seconds = round(self._clock.now() - began, 1)
+        _log.info("machine_measured", iterations=len(records), seconds=seconds, profile=str(path))
+
+    def _bounded(self, scheduler: SchedulerSettings) -> SchedulerSettings:
+        """Return settings as the scheduler bounds them, too."""
+        assert self._llm is not None, "the engine is ready"
+        bounds = self._llm.vllm_config.scheduler_config
+        return bounded(scheduler, most_tokens=bounds.max_num_batched_tokens, most_sequences=bounds.max_num_seqs)
 
     def _load_model(self) -> AsyncLLM:
         """Return the engine of vLLM; blocks until the model is loaded."""
         assert self._channel is not None, "there is a channel before a model"
-        additional = setup_document(
-            self._settings.scheduler, self._profile, reports=self._channel.reports, orders=self._channel.orders
+        config = engine_config(self._settings.model, self._settings.arguments)
+        self._key = profile_key(config)
+        if not self._is_measured and (stored := stored_profile(self._key)) is not None:
+            self._profile_name, self._is_measured = str(stored), True
+        config.additional_config |= setup_document(
+            self._settings.scheduler,
+            find_profile(self._profile_name),
+            reports=self._channel.reports,
+            orders=self._channel.orders,
         )
-        config = engine_config(self._settings.model, self._settings.arguments, additional=additional)
         try:
             return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
         # Raised in another process, and told here as one of these.
@@ -293,14 +340,15 @@ class VllmEngine:
                 f"engine.model {self._settings.model!r} was not loaded: {' '.join(str(error).split())[:600]}"
             ) from error
 
-    async def _read(self, request: EngineRequest, answer: _Answer) -> None:
+    async def _read(self, request: EngineRequest, answer: VllmAnswer) -> None:
         """Read an answer of vLLM into its stream, at the pace at which it comes."""
         request_id, stream = request.request.request_id, answer.stream
         assert self._llm is not None, "the engine is ready"
         try:
+            sampling = sampling_params(request, self._llm.model_config.get_diff_sampling_param())
             prompt = TokensPrompt(prompt_token_ids=[*request.prompt_token_ids, *request.emitted_token_ids])
-            async for output in self._llm.generate(prompt, self._sampling(request), request_id):
-                _put(output, answer, now=self._clock.now())
+            async for output in self._llm.generate(prompt, sampling, request_id):
+                answer.put(output, now=self._clock.now())
         except EngineDeadError:
             stream.fail(EngineDiedError("vLLM's engine core has ended by itself"))
         except (VLLMClientError, ValueError) as error:
@@ -310,34 +358,10 @@ class VllmEngine:
             _log.exception("request_failed", request=request_id)
             stream.fail(EngineError(f"vLLM failed at the request: {type(error).__name__}"))
 
-    def _sampling(self, request: EngineRequest) -> SamplingParams:
-        """Return how tokens are chosen, in vLLM's form; what a request leaves open is as the model's makers advise.
-
-        Raises:
-            ValueError: vLLM does not know such a thing.
-        """
-        asked, length = request.sampling, request.replay_output_tokens
-        assert self._llm is not None, "the engine is ready"
-        chosen = {
-            name: value
-            for name in ("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty")
-            if (value := getattr(asked, name)) is not None
-        }
-        left = request.request.max_output_tokens
-        return SamplingParams(
-            **{**self._llm.model_config.get_diff_sampling_param(), **chosen},
-            stop=list(asked.stop) or None,
-            # The planner is told the cap, in the tag, and never this length.
-            max_tokens=left if length is None else min(left, length - len(request.emitted_token_ids)),
-            ignore_eos=length is not None,
-            output_kind=RequestOutputKind.DELTA,
-            extra_args=dict(tagged(request.request, request.request.request_id)),
-        )
-
     def _take(self, report: Report) -> None:
         match report:
             case IterationRecord():
-                self._on_iteration(report)
+                self._sink(report)
             case EngineLoad():
                 self._load = report
             case RelegatedName(name=name, before_first_token=before_first_token):
@@ -347,6 +371,8 @@ class VllmEngine:
 
     async def _close(self) -> None:
         """Let vLLM's processes end, and leave nothing behind."""
+        if self._following is not None:
+            self._following.cancel()
         if self._llm is not None:
             await asyncio.shield(asyncio.to_thread(self._llm.shutdown))
         if self._channel is not None:
@@ -354,27 +380,6 @@ class VllmEngine:
         if self._folder is not None:
             with suppress(OSError):
                 shutil.rmtree(self._folder)
-
-
-def _put(output: RequestOutput, answer: _Answer, *, now: float) -> None:
-    """Put what vLLM says of an answer into its stream."""
-    completion = output.outputs[0]
-    answer.num_emitted += len(completion.token_ids)
-    answer.stream.put(completion.token_ids, completion.text, emitted_at=now)
-    if output.finished:
-        answer.stream.end(_last_event(output, answer))
-
-
-def _last_event(output: RequestOutput, answer: _Answer) -> LastEvent:
-    completion = output.outputs[0]
-    if completion.stop_reason == HANDED_BACK:
-        return HandedBack(HandBackReason.DRAINING)
-    if completion.finish_reason == "abort":
-        return Aborted(AbortReason.ASKED)
-    num_tokens = answer.num_before + answer.num_emitted
-    was_cut = completion.finish_reason == "length" and num_tokens != answer.length
-    reason = FinishReason.LENGTH if was_cut else FinishReason.STOP
-    return Finished(reason, num_tokens, num_cached_tokens=output.num_cached_tokens or 0)
 
 
 def _idle(facts: EngineFacts, profile: LatencyProfile) -> EngineLoad:

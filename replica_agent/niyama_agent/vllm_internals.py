@@ -76,6 +76,7 @@ INTERNALS: Sequence[Internal] = (
         ("request", "num_computed_tokens", "num_new_tokens"),
     ),
     Internal(Scheduler, "max_num_scheduled_tokens", "the budget of a step", assigned=True),
+    Internal(Scheduler, "num_prefill_lookahead", "whether vLLM itself bounds chunks", assigned=True),
     Internal(Scheduler, "max_num_active_reqs", "leaves room for those held", assigned=True),
     Internal(Scheduler, "running", "order of service, and of victims", assigned=True),
     Internal(Scheduler, "waiting", "replaced by our own queue", assigned=True),
