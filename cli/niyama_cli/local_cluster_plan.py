@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from niyama_core.cluster_spec import ClusterSpec, EmbeddedRedis, ExternalRedis
+from niyama_core.cluster_spec import ClusterSpec, EmbeddedRedis, EngineType, ExternalRedis
 from niyama_runtime.addresses import Address, BindError, check_bindable
 
 __all__ = ["DEFAULT_PORT", "Layout", "LocalOptions", "Place", "check_ports", "lay_out"]
@@ -27,6 +27,7 @@ class LocalOptions:
     Attributes:
         replicas: how many replicas.
         policy: scheduling policy.
+        engine: what computes tokens.
         speed: how many times as fast as its profile the paced engine runs.
         noise: spread of the paced engine's iteration times.
         seed: of that noise; each replica adds its index.
@@ -38,11 +39,12 @@ class LocalOptions:
         iteration_records: folder for each replica's iterations as CSV; None writes none.
         logs: folder for the processes' logs; None keeps them as long as the cluster.
         grace: seconds that running requests have to finish when the cluster ends.
-        ready_within: seconds that everything has to start.
+        ready_within: seconds that everything has to start; None for a minute, ten where models are loaded.
     """
 
     replicas: int | None = None
     policy: str | None = None
+    engine: EngineType | None = None
     speed: float | None = None
     noise: float | None = None
     seed: int = 0
@@ -54,7 +56,7 @@ class LocalOptions:
     iteration_records: Path | None = None
     logs: Path | None = None
     grace: float = 10.0
-    ready_within: float = 60.0
+    ready_within: float | None = None
 
     def applied_to(self, spec: ClusterSpec) -> ClusterSpec:
         """Return the manifest with what the options say otherwise."""
@@ -63,6 +65,7 @@ class LocalOptions:
             spec,
             engine=dataclasses.replace(
                 engine,
+                type=self.engine or engine.type or EngineType.PACED,
                 speed=engine.speed if self.speed is None else self.speed,
                 noise=engine.noise if self.noise is None else self.noise,
             ),

@@ -80,17 +80,20 @@ def _parse(document: object, folder: Path) -> tuple[ClusterSpec | None, tuple[Pr
     if isinstance(document, Problem):
         return None, (document,)
     try:
-        return _with_profile(parse_cluster(document), folder), ()
+        return _with_files(parse_cluster(document), folder), ()
     except ManifestError as error:
         return None, error.problems
 
 
-def _with_profile(cluster: ClusterSpec, folder: Path) -> ClusterSpec:
-    """Return the cluster with the path of its profile file, if it names one, as every process can follow it.
+def _with_files(cluster: ClusterSpec, folder: Path) -> ClusterSpec:
+    """Return the cluster with the paths of its files, if it names any, as every process can follow them.
 
     Raises:
         ManifestError: the file holds no profile.
     """
+    if (folder / cluster.model.name).is_dir():
+        path = str((folder / cluster.model.name).absolute())
+        cluster = replace(cluster, model=replace(cluster.model, name=path))
     if not names_file(cluster.engine.profile):
         return cluster
     path = str((folder / cluster.engine.profile).absolute())

@@ -2,6 +2,7 @@
 
 import typer
 
+from niyama_cli.profile_collect import app as collect_app
 from niyama_cli.profile_fit import app as fit_app
 from niyama_cli.profile_show import app as show_app
 
@@ -13,5 +14,6 @@ app = typer.Typer(
     help="Make latency profiles of iteration records, and look at them.",
     epilog="Example: niyama profile fit iterations.csv --like a100-llama3-8b -o my.json",
 )
+app.add_typer(collect_app)
 app.add_typer(fit_app)
 app.add_typer(show_app)

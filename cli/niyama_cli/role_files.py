@@ -74,6 +74,14 @@ def agent_document(spec: ClusterSpec, layout: Layout, *, place: Place, options: 
 def _engine_document(spec: ClusterSpec, options: LocalOptions, *, index: int) -> dict[str, object]:
     """Return the engine of replica number `index`, whose noise is another than its neighbours'."""
     engine = spec.engine
+    if engine.type is EngineType.VLLM:
+        return {
+            "type": EngineType.VLLM.value,
+            "model": spec.model.name,
+            "arguments": list(engine.arguments),
+            "replay": options.replay,
+            **({"profile": engine.profile} if engine.profile else {}),
+        }
     return {
         "type": EngineType.PACED.value,
         "profile": engine.profile,

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from niyama_runtime.child_process import dying_with_parent
@@ -29,8 +29,14 @@ def module_command(module: str, *arguments: str) -> list[str]:
 class RoleProcess:
     """A child process that can be started again after its end."""
 
-    def __init__(self, command: Sequence[str], log_file: Path, *, grace: float) -> None:
-        """Prepare; `grace` is the seconds that the child has between SIGTERM and SIGKILL."""
+    def __init__(
+        self, command: Sequence[str], log_file: Path, *, grace: float, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Prepare; `grace` is the seconds that the child has between SIGTERM and SIGKILL.
+
+        What `environment` sets counts where this process's own environment does not.
+        """
+        self._environment = dict(environment or {})
         self._command = tuple(command)
         self._log_file = log_file
         self._grace = grace
@@ -56,7 +62,7 @@ class RoleProcess:
                 stderr=log,
                 start_new_session=True,
                 # A log that is read when something went wrong must be there by then.
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**self._environment, **os.environ, "PYTHONUNBUFFERED": "1"},
             )
 
     async def wait(self) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import typer
@@ -18,7 +19,6 @@ from niyama_cli.up_foreground import Foreground
 from niyama_cli.up_options import (
     DecisionLogsOption,
     DetachOption,
-    Engine,
     EngineOption,
     FileOption,
     IterationRecordsOption,
@@ -60,6 +60,7 @@ def up(
     options = LocalOptions(
         replicas=replicas,
         policy=policy,
+        engine=engine and EngineType(engine.value),
         speed=speed,
         redis_url=redis,
         port=port,
@@ -73,7 +74,7 @@ def up(
     if detach and file == STDIN:
         raise CommandError("--detach: give a manifest in a file", exit_code=2)
     spec = read_cluster(file)
-    _check(spec, options, engine=engine)
+    _check(spec, options)
     if detach:
         up_detached.start(spec, _arguments(file, options), port=port)
         return
@@ -81,14 +82,15 @@ def up(
         raise typer.Exit(asyncio.run(Foreground(file, options, view).run(spec)))
 
 
-def _check(spec: ClusterSpec, options: LocalOptions, *, engine: Engine | None) -> None:
+def _check(spec: ClusterSpec, options: LocalOptions) -> None:
     """Refuse what cannot be run.
 
     Raises:
         CommandError: it cannot; the message says what can.
     """
-    if engine is Engine.VLLM or (engine is None and spec.engine.type is EngineType.VLLM):
-        raise CommandError("the vllm engine is not built yet: give --engine paced, which runs no model")
+    if options.applied_to(spec).engine.type is EngineType.VLLM and find_spec("vllm") is None:
+        fix = "install niyama[vllm], or on a machine without a GPU what docs/vllm.md says, or give --engine paced"
+        raise CommandError(f"vLLM is not installed here: {fix}")
     if options.policy is not None and options.policy not in POLICIES:
         raise CommandError(f"{options.policy!r} is no policy: choose one of {', '.join(POLICIES)}", exit_code=2)
     for other in running_clusters():
@@ -107,7 +109,7 @@ def _arguments(file: Path, options: LocalOptions) -> list[str]:
 
 def _named(file: Path, options: LocalOptions) -> Iterator[tuple[str, object]]:
     yield "--file", file.absolute()
-    yield "--engine", Engine.PACED.value
+    yield "--engine", options.engine and options.engine.value
     yield "--replicas", options.replicas
     yield "--speed", options.speed
     yield "--policy", options.policy

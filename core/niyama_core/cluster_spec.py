@@ -64,15 +64,18 @@ class EngineSpec:
 
     Attributes:
         type: None when left out: vLLM in a cluster, paced on a laptop.
-        profile: name of a latency profile, or the path of a profile file.
+        profile: name of a latency profile, or the path of a profile file; empty, with vLLM, for what is known of the
+            machine or measured at the start.
         speed: how many times as fast as the profile the paced engine runs.
         noise: spread of the paced engine's iteration times, as the sigma of a log-normal factor.
+        arguments: vLLM's own, as on its command line.
     """
 
     type: EngineType | None
     profile: str
     speed: float
     noise: float
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +183,21 @@ def _read_engine(section: ManifestReader) -> EngineSpec:
     engine_type = section.choice("type", EngineType.PACED) if "type" in section else None
     engine = EngineSpec(
         type=engine_type,
-        profile=section.text("profile", _DEFAULT_PROFILE),
+        profile=_read_profile(section, engine_type),
         speed=section.number("speed", 1.0, least=0.01, most=1000.0),
         noise=section.number("noise", 0.0, least=0.0, most=1.0),
+        arguments=section.texts("arguments"),
     )
-    if problem := profile_name_problem(engine.profile):
+    if engine.profile and (problem := profile_name_problem(engine.profile)):
         section.problem("profile", problem)
     section.refuse_unknown()
     return engine
+
+
+def _read_profile(section: ManifestReader, engine_type: EngineType | None) -> str:
+    if engine_type is EngineType.VLLM:
+        return section.text("profile") if "profile" in section else ""
+    return section.text("profile", _DEFAULT_PROFILE)
 
 
 def _read_router(section: ManifestReader) -> RouterSpec:

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from niyama_core.latency import LatencyModel
 from niyama_core.load import ClassLoad
 from niyama_core.policies import SchedulerSettings
+from niyama_core.rates import MeasuredRates
 from niyama_core.request import Request
 
 from niyama_agent.tokenizer import Tokenizer
@@ -212,6 +214,20 @@ class EngineLoad:
     kv_used_tokens: int
     kv_free_tokens: int
     draining: bool
+
+    @classmethod
+    def idle(cls, predictor: LatencyModel, *, kv_tokens: int) -> "EngineLoad":
+        """Return the load of an engine that has not served anybody yet, with the rates that a predictor expects."""
+        rates = MeasuredRates(predictor)
+        return cls(
+            classes={},
+            tightest_slack=None,
+            prefill_tokens_per_second=rates.prefill_rate,
+            iteration_seconds=rates.iteration_time,
+            kv_used_tokens=0,
+            kv_free_tokens=kv_tokens,
+            draining=False,
+        )
 
 
 @dataclass(frozen=True, slots=True)

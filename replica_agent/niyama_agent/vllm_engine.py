@@ -18,9 +18,8 @@ from pathlib import Path
 import structlog
 import vllm
 from niyama_core.journal import IterationRecord
+from niyama_core.latency import LatencyModel
 from niyama_core.policies import SchedulerSettings
-from niyama_core.profiles import LatencyProfile
-from niyama_core.rates import MeasuredRates
 from niyama_runtime.clock import Clock
 from niyama_runtime.profile_file import find_profile
 from vllm.exceptions import VLLMClientError, VLLMError
@@ -82,6 +81,7 @@ class VllmSettings:
             the model and this machine, or is measured at the start.
         replay: whether requests may say how long their answer is.
         scheduler: the policy and its settings.
+        measure: whether the machine is measured at the start where nothing is known of it.
     """
 
     model: str
@@ -89,6 +89,7 @@ class VllmSettings:
     profile: str = ""
     replay: bool = False
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
+    measure: bool = True
 
 
 class VllmEngine:
@@ -128,6 +129,12 @@ class VllmEngine:
         return self._facts
 
     @property
+    def key(self) -> ProfileKey:
+        """What the times of its iterations depend on; known once it is ready."""
+        assert self._key is not None, "the engine is ready"
+        return self._key
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """How the model reads text; known once the engine is ready."""
         assert self._tokenizer is not None, "the engine is ready"
@@ -147,7 +154,7 @@ class VllmEngine:
             self._llm = await self._loaded(began)
             self._describe(self._llm)
             _log.info("model_loaded", model=self._settings.model, seconds=round(self._clock.now() - began, 1))
-            if not self._is_measured:
+            if self._settings.measure and not self._is_measured:
                 await self._measure()
         except BaseException:
             await self._close()
@@ -174,7 +181,9 @@ class VllmEngine:
             replay=self._settings.replay,
         )
         self._tokenizer = ModelTokenizer(llm.get_tokenizer())
-        self._load = _idle(self.facts, find_profile(self._profile_name))
+        self._load = EngineLoad.idle(
+            find_profile(self._profile_name).predictor, kv_tokens=self.facts.kv_capacity_tokens
+        )
 
     async def run(self) -> None:
         """Take in what the scheduler reports until cancelled. However it ends, readers are told.
@@ -268,6 +277,11 @@ class VllmEngine:
         assert self._channel is not None, "the engine is ready"
         self._channel.order(Reschedule(scheduler))
 
+    def plan_with(self, predictor: LatencyModel) -> None:
+        """Forget what was learned, and plan from another predictor on, as soon as nobody is served."""
+        assert self._channel is not None, "the engine is ready"
+        self._channel.order(BeginAnew(self.facts.scheduler, predictor))
+
     async def sweep(self, sweep: Sweep) -> list[IterationRecord]:
         """Run a grid of iterations and return their records; nobody may be served meanwhile.
 
@@ -300,16 +314,14 @@ class VllmEngine:
             records = await self.sweep(QUICK_SWEEP)
         except EngineError as error:
             raise EngineStartError(f"the first iterations failed: {error}") from error
-        assert self._key is not None, "the engine is ready"
-        assert self._channel is not None, "the engine is ready"
-        profile = quick_profile(records, self._key, facts=self.facts)
-        path = profiles_folder() / f"{self._key.name}.json"
+        profile = quick_profile(records, self.key, facts=self.facts)
+        path = profiles_folder() / f"{self.key.name}.json"
         try:
             store_profile(profile, path)
         except OSError as error:
             _log.warning("profile_not_stored", file=str(path), reason=str(error))
         self._facts = replace(self.facts, profile=str(path))
-        self._channel.order(BeginAnew(self.facts.scheduler, profile.predictor))
+        self.plan_with(profile.predictor)
         seconds = round(self._clock.now() - began, 1)
         _log.info("machine_measured", iterations=len(records), seconds=seconds, profile=str(path))
 
@@ -380,17 +392,3 @@ class VllmEngine:
         if self._folder is not None:
             with suppress(OSError):
                 shutil.rmtree(self._folder)
-
-
-def _idle(facts: EngineFacts, profile: LatencyProfile) -> EngineLoad:
-    """Return the load before there was any."""
-    rates = MeasuredRates(profile.predictor)
-    return EngineLoad(
-        classes={},
-        tightest_slack=None,
-        prefill_tokens_per_second=rates.prefill_rate,
-        iteration_seconds=rates.iteration_time,
-        kv_used_tokens=0,
-        kv_free_tokens=facts.kv_capacity_tokens,
-        draining=False,
-    )

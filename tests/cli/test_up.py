@@ -228,7 +228,7 @@ def test_a_stranger_with_the_id_of_a_dead_supervisor_is_left_in_peace(
             MANIFEST + "  qosClasses: [{name: chat, interactive: {ttft: -1s}}]\n  speed: 3\n",
             ["spec.qosClasses[0].interactive.ttft", "spec.speed: is not a field"],
         ),
-        (MANIFEST.replace("speed: 0.05", "type: vllm"), ["the vllm engine is not built yet"]),
+        (MANIFEST.replace("speed: 0.05", "type: vllm"), ["vLLM is not installed here: install niyama[vllm]"]),
     ],
 )
 def test_a_manifest_that_cannot_be_run_is_told_in_full(
@@ -244,7 +244,7 @@ def test_a_manifest_that_cannot_be_run_is_told_in_full(
 @pytest.mark.parametrize(
     ("option", "value", "complaint"),
     [
-        ("--engine", "vllm", "the vllm engine is not built yet"),
+        ("--engine", "vllm", "vLLM is not installed here: install niyama[vllm]"),
         ("--policy", "best", "choose one of niyama"),
         ("--speed", "0", "--speed"),
         ("--replicas", "-1", "--replicas"),

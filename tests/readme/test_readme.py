@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = [page.relative_to(ROOT) for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# Run elsewhere: `.ci/run` is `make test`, and tests/cli/test_demo.py is `make demo`.
-MAKE_TARGETS = {"make demo", "make test", "make install", "make bench"}
+# Run elsewhere: `.ci/run` is `make test`, tests/cli/test_demo.py is `make demo`, tests/vllm/test_up.py `make up-vllm`.
+MAKE_TARGETS = {"make demo", "make test", "make install", "make bench", "make up-vllm"}
 
 
 def blocks(language: str, page: str = README) -> list[str]:

@@ -92,7 +92,7 @@ def started_agent_process(
             stdout=subprocess.PIPE,
             stderr=output,
             text=True,
-            env={**os.environ, **CPU_ENVIRONMENT},
+            env={**os.environ, **CPU_ENVIRONMENT, "NIYAMA_PROFILES": str(folder / "profiles")},
         )
     agent = AgentProcess(process, address, log)
     try:

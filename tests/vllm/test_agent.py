@@ -1,6 +1,7 @@
 """An agent with a real vLLM behind real gRPC: what its callers see."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
@@ -140,3 +141,25 @@ async def test_clients_that_leave_free_what_they_held(caller: Caller) -> None:
         call.cancel()
     assert not (await idle(caller)).classes
     assert (await caller.generate(a_message("stays", output=5))).completion.num_output_tokens == 5
+
+
+async def test_two_thousand_requests_with_random_aborts_leave_no_kv_and_starve_nobody(caller: Caller) -> None:
+    rng = random.Random(5)
+    promises = [chat_promise(), batch_promise(), batch_promise(ttlt=0.5), chat_promise(ttft=0.01, tbt=0.01)]
+    limit = asyncio.Semaphore(100)
+
+    async def one(index: int) -> str:
+        async with limit:
+            prompt = "x" * rng.randrange(1, 60)
+            message = a_message(f"n{index}", prompt=prompt, output=rng.randrange(1, 6), promise=promises[index % 4])
+            if rng.random() < 0.7:
+                return (await caller.generate(message)).kinds[-1]
+            call = caller.stub.Generate(message)
+            await asyncio.sleep(rng.random() * 0.2)
+            call.cancel()
+            return "left"
+
+    ended = await asyncio.gather(*map(one, range(2000)))
+    assert {*ended} == {"completion", "left"}
+    assert ended.count("completion") > 1000
+    assert not (await idle(caller)).classes

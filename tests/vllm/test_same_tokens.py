@@ -1,0 +1,36 @@
+"""Who is served when changes nothing of what is answered: token for token as stock vLLM."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.vllm.agent_process import CPU_ENVIRONMENT
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(400)]
+
+NUMBER = 200
+_PROGRAM = Path(__file__).with_name("answers.py")
+
+
+def answers_of(scheduler: str, model: Path) -> list[Any]:
+    command = [sys.executable, str(_PROGRAM), str(model), scheduler, str(NUMBER)]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **CPU_ENVIRONMENT}, timeout=300, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    answers: list[Any] = json.loads(ran.stdout.strip().splitlines()[-1])
+    return answers
+
+
+def test_answers_are_those_of_stock_vllm_token_for_token(model: Path) -> None:
+    stock, ours = answers_of("stock", model), answers_of("niyama", model)
+    different = [index for index, (one, other) in enumerate(zip(stock, ours, strict=True)) if one != other]
+    assert not different
+    assert len(stock) == NUMBER
+    assert {one[2] for answer in stock for one in answer} == {"length", "stop"}
+    assert any(len(answer) == 2 for answer in stock)
