@@ -4,7 +4,8 @@
     .venv-vllm/bin/python examples/tiny_llama.py out/llama --hidden 512 --layers 6 --ffn 1408
     .venv-vllm/bin/python -m bench.vllm_promises out/llama
 
-First the throughput at which stock vLLM saturates is measured: a fixed number of requests kept open. Then, at 1.5 times
+First the throughput at which stock vLLM saturates is measured: the tokens a second of a fixed number of requests kept
+open, over the mean tokens of a request. Then, at 1.5 times
 that, every contender gets the same arrivals, one after the other, several rounds: stock first come first served and by
 priority (important interactive, important batch, then the others), with vLLM's default step of tokens and with the
 largest that keeps the promised time a token, and Niyama.
@@ -18,7 +19,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -39,17 +40,18 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.inputs import TokensPrompt
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from bench.vllm_traffic import CHAT_TBT, Asked, Figures, Given, draw_traffic
+from bench.vllm_traffic import CHAT_TBT, Asked, Figures, Given, draw_traffic, mean_tokens
 
 _COMMON = {"dtype": "float32", "enforce_eager": True, "max_model_len": 2048, "gpu_memory_utilization": 0.3}
 _STEPS = (320, 256, 192, 128, 64)
 _OPEN = 48
-_SATURATION_SECONDS = 15.0
+_SATURATION_SECONDS = 30.0
 _TRIAL_SECONDS = 10.0
 _OVERLOAD = 1.5
 _HEAD = (
     "contender",
     "important missed",
+    "important broken",
     "all missed",
     "late tokens",
     "gap p99 (ms)",
@@ -160,22 +162,27 @@ async def _warm_up(engine: Stock | VllmEngine) -> None:
     )
 
 
-async def closed_loop(engine: Stock | VllmEngine, *, seconds: float) -> tuple[float, Figures]:
-    """Keep a number of requests open; return how many ended in a second, after a third of the time, and figures."""
+async def closed_loop(engine: Stock | VllmEngine, *, seconds: float) -> float:
+    """Keep a number of requests open; return the tokens a second of those that ended, after a third of the time."""
+    return (await _closed_loop(engine, seconds=seconds))[0]
+
+
+async def _closed_loop(engine: Stock | VllmEngine, *, seconds: float) -> tuple[float, Figures]:
     source = enumerate(draw_traffic(qps=1.0, seconds=float("inf"), seed=7))
     began = time.monotonic()
     given: list[Given] = []
-    ended: list[float] = []
+    ended: list[tuple[float, int]] = []
 
     async def client() -> None:
         while (now := time.monotonic()) - began < seconds:
             index, asked = next(source)
             given.append(await _serve(engine, replace(asked, at=now - began), name=f"c{index}", began=began))
-            ended.append(time.monotonic())
+            ended.append((time.monotonic(), asked.num_tokens))
 
     await asyncio.gather(*(client() for _ in range(_OPEN)))
     start, stop = began + seconds / 3, began + seconds
-    return sum(start <= at <= stop for at in ended) / (stop - start), Figures.of(given, seconds=max(ended) - began)
+    num_tokens = sum(number for at, number in ended if start <= at <= stop)
+    return num_tokens / (stop - start), Figures.of(given, seconds=stop - began)
 
 
 async def _best_step(model: Path) -> int:
@@ -183,19 +190,29 @@ async def _best_step(model: Path) -> int:
     for step in _STEPS:
         async with engine_of(Contender("fcfs", step), model) as engine:
             await _warm_up(engine)
-            qps, figures = await closed_loop(engine, seconds=_TRIAL_SECONDS)
-        print(f"step of {step} tokens: {qps:.2f} requests/s, gaps p99 {figures.gap_p99 * 1000:.0f} ms", flush=True)
+            rate, figures = await _closed_loop(engine, seconds=_TRIAL_SECONDS)
+        print(f"step of {step} tokens: {rate:.0f} tokens/s, gaps p99 {figures.gap_p99 * 1000:.0f} ms", flush=True)
         if figures.gap_p99 <= CHAT_TBT:
             return step
     return _STEPS[-1]
 
 
-async def contest(model: Path, *, rounds: int, seconds: float, seed: int) -> Iterator[tuple[Contender, Figures]]:
-    """Run all contenders in turn, and yield what each made of each round."""
-    step = await _best_step(model)
+async def contest(
+    model: Path, *, step: int | None, rounds: int, seconds: float, seed: int
+) -> list[tuple[Contender, Figures]]:
+    """Run all contenders in turn; return what each made of each round.
+
+    Args:
+        model: folder of the model.
+        step: the most tokens of a step of the tuned ones; None looks for it.
+        rounds: how often each runs.
+        seconds: of arrivals.
+        seed: of the traffic; each round adds its index.
+    """
+    step = step or await _best_step(model)
     async with engine_of(Contender("fcfs", step), model) as engine:
         await _warm_up(engine)
-        saturation, _ = await closed_loop(engine, seconds=_SATURATION_SECONDS)
+        saturation = await closed_loop(engine, seconds=_SATURATION_SECONDS) / mean_tokens(2000)
     print(f"saturation with a step of {step}: {saturation:.2f} requests/s; the contest runs at {_OVERLOAD} times that")
     contenders = (
         Contender("fcfs"),
@@ -211,11 +228,12 @@ async def contest(model: Path, *, rounds: int, seconds: float, seed: int) -> Ite
             figures = await overload(contender, model, traffic=traffic)
             results.append((contender, figures))
             print(_row(contender.name, figures), flush=True)
-    return iter(results)
+    return results
 
 
 def _row(name: str, figures: Figures) -> str:
-    cells = [name, f"{figures.missed_important:.1%}", f"{figures.missed:.1%}", f"{figures.late_tokens:.2%}"]
+    cells = [name, f"{figures.missed_important:.1%}", f"{figures.broken_important:.1%}", f"{figures.missed:.1%}"]
+    cells += [f"{figures.late_tokens:.2%}"]
     cells += [f"{figures.gap_p99 * 1000:.0f}", f"{figures.ttft_p50:.2f} / {figures.ttft_p95:.2f}"]
     cells += [f"{figures.tokens_per_second:.0f}", f"{figures.num_incomplete} of {figures.num_requests}"]
     return "| " + " | ".join(cells) + " |"
@@ -240,6 +258,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="folder of a model; examples/tiny_llama.py builds one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=42.0, help="of arrivals: at least twice the longest TTLT")
+    parser.add_argument("--step", type=int, help="tokens of a step of the tuned stock; looked for when left out")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, help="where to put all figures as JSON")
     options = parser.parse_args()
@@ -247,8 +266,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as profiles:
         # Each start measures the machine: nobody begins with what another run has learned.
         os.environ["NIYAMA_PROFILES"] = profiles
-        running = contest(options.model, rounds=options.rounds, seconds=options.seconds, seed=options.seed)
-        results = list(asyncio.run(running))
+        running = contest(
+            options.model, step=options.step, rounds=options.rounds, seconds=options.seconds, seed=options.seed
+        )
+        results = asyncio.run(running)
     print("\nMedians over the rounds:")
     print("\n".join(_summary(results)))
     if options.output:

@@ -8,6 +8,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from statistics import median
 
 from niyama_agent.delivery import Delivery
@@ -15,7 +16,7 @@ from niyama_agent.engine import EngineRequest, TokensEmitted
 from niyama_core.request import Request
 from niyama_core.slo import Batch, Importance, Interactive, Promise
 
-__all__ = ["CHAT_TBT", "LONGEST_TTLT", "Asked", "Figures", "Given", "draw_traffic"]
+__all__ = ["CHAT_TBT", "LONGEST_TTLT", "Asked", "Figures", "Given", "draw_traffic", "mean_tokens"]
 
 CHAT_TBT = 0.1
 """Seconds a token that interactive requests are promised."""
@@ -66,6 +67,12 @@ def draw_traffic(*, qps: float, seconds: float, seed: int) -> Iterator[Asked]:
         yield _draw(rng, at)
 
 
+def mean_tokens(number: int = 20_000) -> float:
+    """Return the mean tokens of a request, over so many."""
+    drawn = islice(draw_traffic(qps=1.0, seconds=math.inf, seed=0), number)
+    return sum(asked.num_tokens for asked in drawn) / number
+
+
 def _draw(rng: random.Random, at: float) -> Asked:
     ((_, name, slo),) = rng.choices(_CLASSES, [weight for weight, _, _ in _CLASSES])
     importance = Importance.LOW if rng.random() < _LOW_SHARE else Importance.HIGH
@@ -94,8 +101,13 @@ class Given:
 
     @property
     def is_on_time(self) -> bool:
-        """Whether the promise was kept."""
+        """Whether the first token, or the whole answer of a batch request, came in time."""
         return self.is_complete and self.delivery.is_on_time
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all of the promise was kept: it was on time, and of its tokens at most one in twenty came late."""
+        return self.is_on_time and self.delivery.num_late_tokens <= self.delivery.num_tokens / 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +117,9 @@ class Figures:
     Attributes:
         num_requests: that were asked.
         num_incomplete: that were not answered to the end.
-        missed: share of promises that were not kept.
+        missed: share of requests that were not on time.
         missed_important: likewise, of important requests.
+        broken_important: share of important requests whose promise was not kept in all, the time a token included.
         late_tokens: share of interactive tokens that came after they were due.
         gap_p99: seconds, of the gaps between interactive tokens.
         tokens_per_second: of prompts and answers, from the first arrival to the last token.
@@ -118,6 +131,7 @@ class Figures:
     num_incomplete: int
     missed: float
     missed_important: float
+    broken_important: float
     late_tokens: float
     gap_p99: float
     tokens_per_second: float
@@ -137,6 +151,7 @@ class Figures:
             num_incomplete=sum(not one.is_complete for one in given),
             missed=_share(not one.is_on_time for one in given),
             missed_important=_share(not one.is_on_time for one in important),
+            broken_important=_share(not one.is_kept for one in important),
             late_tokens=sum(one.delivery.num_late_tokens for one in interactive) / max(1, num_tokens),
             gap_p99=gaps[int(0.99 * (len(gaps) - 1))],
             tokens_per_second=sum(one.asked.num_tokens for one in given if one.is_complete) / seconds,

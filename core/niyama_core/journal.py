@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from niyama_core.json_records import Json, JsonRecordError, read_record, write_record
-from niyama_core.plan import ExecutedIteration, IterationPlan
+from niyama_core.plan import ExecutedIteration, IterationPlan, IterationTime
 from niyama_core.policies import SchedulerSettings
 from niyama_core.request import Request
 
@@ -22,6 +22,7 @@ __all__ = [
     "FoundCached",
     "IterationRecord",
     "JournalHeader",
+    "Learned",
     "LostKv",
     "Planned",
     "Relegated",
@@ -96,6 +97,13 @@ class Relegated:
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """An iteration that was recorded before its time was known took so long."""
+
+    time: IterationTime
+
+
+@dataclass(frozen=True, slots=True)
 class FoundCached:
     """The KV cache holds so many of the first tokens that a request's prefill needs."""
 
@@ -118,7 +126,7 @@ class Planned:
     kv_free_tokens: int
 
 
-Event = Admitted | Finished | Aborted | Relegated | FoundCached | LostKv | Planned
+Event = Admitted | Finished | Aborted | Relegated | FoundCached | LostKv | Learned | Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +142,8 @@ class IterationRecord:
         during: what the planner was told while the iteration ran, in order.
         seconds: how long the iteration took.
         ended: instant at which it was recorded.
-        deviation: what was run, where that was not the plan to the letter; else None.
+        deviation: what was run, where that was not the plan to the letter, or where its time was not known when it was
+            recorded; else None.
     """
 
     index: int

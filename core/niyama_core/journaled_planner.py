@@ -1,6 +1,8 @@
 """A planner that keeps a journal: it plans as the one inside it does, and tells a sink of every iteration."""
 
+from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from niyama_core.journal import (
     Aborted,
@@ -9,12 +11,13 @@ from niyama_core.journal import (
     Finished,
     FoundCached,
     IterationRecord,
+    Learned,
     LostKv,
     Planned,
     Relegated,
 )
 from niyama_core.load import ClassLoad
-from niyama_core.plan import ExecutedIteration, IterationPlan
+from niyama_core.plan import ExecutedIteration, IterationPlan, IterationTime
 from niyama_core.planner import Planner
 from niyama_core.rates import MeasuredRates
 from niyama_core.request import Request
@@ -38,6 +41,7 @@ class JournaledPlanner:
         self._before: list[Event] = []
         self._during: list[Event] = []
         self._pending: tuple[float, int, IterationPlan] | None = None
+        self._untimed: deque[IterationRecord] = deque()
 
     def __len__(self) -> int:
         """Return how many requests are live."""
@@ -87,13 +91,26 @@ class JournaledPlanner:
             during=tuple(self._during),
             seconds=executed.seconds,
             ended=now,
-            deviation=None if executed == plan.executed(executed.seconds) else executed,
+            deviation=None if executed.seconds and executed == plan.executed(executed.seconds) else executed,
         )
         self._index += 1
         self._pending = None
         self._before, self._during = [], []
-        self._sink(record)
+        if executed.seconds:
+            self._sink(record)
+        else:
+            self._untimed.append(record)
         return emitted
+
+    def learn(self, time: IterationTime) -> None:
+        """Take in how long an iteration took that was recorded before that was known; its record is complete now.
+
+        Raises:
+            IndexError: there is no such iteration.
+        """
+        self._planner.learn(time)
+        self._during.append(Learned(time))
+        self._sink(replace(self._untimed.popleft(), seconds=time.seconds))
 
     def finish(self, request_id: str) -> None:
         """Let go of a request whose answer has ended by itself, and remember its length."""

@@ -3,7 +3,7 @@
 from niyama_core.hot_value import hot_value
 from niyama_core.latency import IterationShape
 
-__all__ = ["Chunk", "ExecutedIteration", "IterationPlan"]
+__all__ = ["Chunk", "ExecutedIteration", "IterationPlan", "IterationTime", "time_of"]
 
 
 @hot_value
@@ -56,7 +56,7 @@ class ExecutedIteration:
     Attributes:
         decodes: requests that decoded a token; may be fewer than were planned.
         chunks: prefill work that was computed; may be less than was planned.
-        seconds: how long it took.
+        seconds: how long it took; 0 where that is not known yet, and told later as an `IterationTime`.
         budget_spent: whether it held as many tokens as it was allowed.
     """
 
@@ -64,3 +64,33 @@ class ExecutedIteration:
     chunks: tuple[Chunk, ...]
     seconds: float
     budget_spent: bool
+
+
+@hot_value
+class IterationTime:
+    """How long an iteration took, of an engine that plans the next one before it knows.
+
+    Attributes:
+        shape: of what was planned.
+        prefill_tokens: that were computed.
+        seconds: how long it took.
+        budget_spent: whether it held as many tokens as it was allowed.
+        as_planned: whether what was planned was run, and nothing else.
+    """
+
+    shape: IterationShape
+    prefill_tokens: int
+    seconds: float
+    budget_spent: bool
+    as_planned: bool
+
+
+def time_of(plan: IterationPlan, executed: ExecutedIteration) -> IterationTime:
+    """Return what an iteration that was run of a plan says of the machine's speed."""
+    return IterationTime(
+        plan.shape,
+        sum([chunk.num_tokens for chunk in executed.chunks]),
+        executed.seconds,
+        executed.budget_spent,
+        executed.chunks == plan.chunks and executed.decodes == plan.decodes,
+    )

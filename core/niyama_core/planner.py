@@ -26,7 +26,7 @@ from niyama_core.draft import Draft
 from niyama_core.latency import LatencyModel
 from niyama_core.load import ClassLoad
 from niyama_core.output_length import OutputLengthHistory
-from niyama_core.plan import Chunk, ExecutedIteration, IterationPlan
+from niyama_core.plan import Chunk, ExecutedIteration, IterationPlan, IterationTime, time_of
 from niyama_core.policies import Policy
 from niyama_core.rates import MeasuredRates
 from niyama_core.relegation import Outlook
@@ -63,6 +63,10 @@ class Planner(Protocol):
 
     def record(self, executed: ExecutedIteration, now: float) -> tuple[str, ...]:
         """Take in what ran; return the requests that have one more output token."""
+        ...
+
+    def learn(self, time: IterationTime) -> None:
+        """Take in how long an iteration took that was recorded before that was known."""
         ...
 
     def finish(self, request_id: str) -> None:
@@ -207,17 +211,23 @@ class IterationPlanner:
             if live is not None and self._backlog.advance(live, chunk.num_tokens, now=now):
                 self._decodes.add(live)
                 begun.append(chunk.request_id)
-        prefill_tokens = sum([chunk.num_tokens for chunk in executed.chunks])
-        self.rates.observe(prefill_tokens, executed.seconds, budget_spent=executed.budget_spent)
-        if self._calibration is not None:
-            self._calibrate(self._calibration, executed)
+        if executed.seconds > 0:
+            self._learn_from(executed)
         return (*decoded, *begun) if begun else decoded
 
-    def _calibrate(self, calibration: CalibratedLatency, executed: ExecutedIteration) -> None:
-        """Let the predictor learn, unless something else was run than was planned: the shape of that is not known."""
+    def learn(self, time: IterationTime) -> None:
+        """Take in how long an iteration took that was recorded before that was known.
+
+        The predictor learns of it unless something else was run than was planned: the shape of that is not known.
+        """
+        self.rates.observe(time.prefill_tokens, time.seconds, budget_spent=time.budget_spent)
+        if self._calibration is not None and time.as_planned:
+            self._calibration.observe(time.shape, time.seconds)
+
+    def _learn_from(self, executed: ExecutedIteration) -> None:
         plan = self._latest_plan
-        if plan is not None and executed.chunks == plan.chunks and executed.decodes == plan.decodes:
-            calibration.observe(plan.shape, executed.seconds)
+        if plan is not None:
+            self.learn(time_of(plan, executed))
 
     def finish(self, request_id: str) -> None:
         """Let go of a request whose answer has ended by itself, and remember its length.

@@ -10,6 +10,7 @@ from niyama_core.journal import (
     Finished,
     FoundCached,
     IterationRecord,
+    Learned,
     LostKv,
     Planned,
     Relegated,
@@ -95,17 +96,19 @@ def _tell(planner: Planner, event: Event, *, index: int) -> None:
                 planner.abort(request_id)
             case Relegated(request_id=request_id):
                 planner.relegate(request_id)
-            case FoundCached() | LostKv():
-                _tell_of_kv(planner, event)
+            case FoundCached() | LostKv() | Learned():
+                _tell_of_engine(planner, event)
             case Planned(now=now, kv_free_tokens=kv_free_tokens):
                 planner.plan(now, kv_free_tokens)
     except (KeyError, ValueError) as error:
         raise ReplayError(f"iteration {index}: {event!r:.200} is impossible here: {error}") from error
 
 
-def _tell_of_kv(planner: Planner, event: FoundCached | LostKv) -> None:
+def _tell_of_engine(planner: Planner, event: FoundCached | LostKv | Learned) -> None:
     match event:
         case FoundCached(request_id=request_id, num_tokens=num_tokens):
             planner.find_cached(request_id, num_tokens)
         case LostKv(request_id=request_id):
             planner.lose_kv(request_id)
+        case Learned(time=time):
+            planner.learn(time)

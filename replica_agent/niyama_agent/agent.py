@@ -61,6 +61,7 @@ class Agent:
             EngineStartError: the engine is not installed.
         """
         self._settings = settings
+        self._clock = clock
         self._decision_log: RecordFile | None = None
         self._records: RecordFile | None = None
         self._server = GrpcServer(ServerSettings(settings.listen, settings.tls), [_SERVICE])
@@ -194,6 +195,7 @@ class Agent:
                 file.put(record)
 
     def _observe_load(self, load: ReplicaLoad) -> None:
+        self._metrics.observe_engine(self._engine.load(self._clock.now()))
         self._metrics.observe_load(load, board_is_up=self._board.is_available if self._board else None)
 
     def _announce_drain(self) -> None:

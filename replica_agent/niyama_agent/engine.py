@@ -205,7 +205,12 @@ class EngineFacts:
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """How loaded an engine is; the fields are those of `niyama_core.load.ReplicaLoad`."""
+    """How loaded an engine is; the fields are those of `niyama_core.load.ReplicaLoad`, and two that only it can count.
+
+    Attributes:
+        num_unplanned: requests so far that ran in the engine's own order, because no plan can hold them.
+        num_unreported: iterations so far of which no record came out of the engine's process.
+    """
 
     classes: Mapping[str, ClassLoad]
     tightest_slack: float | None
@@ -214,6 +219,8 @@ class EngineLoad:
     kv_used_tokens: int
     kv_free_tokens: int
     draining: bool
+    num_unplanned: int = 0
+    num_unreported: int = 0
 
     @classmethod
     def idle(cls, predictor: LatencyModel, *, kv_tokens: int) -> "EngineLoad":

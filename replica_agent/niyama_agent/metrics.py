@@ -11,7 +11,7 @@ from niyama_core.load import ReplicaLoad
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from niyama_agent.delivery import Delivery
-from niyama_agent.engine import EngineFacts
+from niyama_agent.engine import EngineFacts, EngineLoad
 from niyama_agent.identity import Identity
 
 __all__ = ["AgentMetrics"]
@@ -53,7 +53,7 @@ class AgentMetrics:
     def observe_iteration(self, record: IterationRecord) -> None:
         """Count an iteration."""
         executed, own = record.executed, self._own
-        self._iteration_seconds.labels(*own).observe(executed.seconds)
+        self._iteration_seconds.labels(*own).observe(record.seconds)
         self._prefill_tokens.labels(*own).inc(sum(chunk.num_tokens for chunk in executed.chunks))
         self._decode_tokens.labels(*own).inc(len(executed.decodes))
         self._preemptions.labels(*own).inc(len(record.plan.preempted))
@@ -82,6 +82,11 @@ class AgentMetrics:
             self._queued_tokens.labels(*labels).set(of_class.queued_prefill_tokens if of_class else 0)
             self._decoding.labels(*labels).set(of_class.num_decoding if of_class else 0)
             self._relegated.labels(*labels).set(of_class.num_relegated if of_class else 0)
+
+    def observe_engine(self, load: EngineLoad) -> None:
+        """Show what only an engine can count."""
+        self._unplanned.labels(*self._own).set(load.num_unplanned)
+        self._unreported.labels(*self._own).set(load.num_unreported)
 
     def _declare_iterations(self) -> None:
         self._iteration_seconds = Histogram(
@@ -122,6 +127,12 @@ class AgentMetrics:
         self._kv_used = self._gauge("niyama_engine_kv_used_tokens", "Tokens in the KV cache.", labels=_OWN)
         self._kv_capacity = self._gauge(
             "niyama_engine_kv_capacity_tokens", "Tokens that the KV cache holds.", labels=_OWN
+        )
+        self._unplanned = self._gauge(
+            "niyama_engine_unplanned_requests", "Requests so far that no plan could hold.", labels=_OWN
+        )
+        self._unreported = self._gauge(
+            "niyama_engine_unreported_iterations", "Iterations so far without a record.", labels=_OWN
         )
         self._draining = self._gauge("niyama_engine_draining", "1 when nothing new is taken.", labels=_OWN)
         self._board_up = self._gauge("niyama_load_board_up", "1 when Redis answers.", labels=_OWN)

@@ -20,6 +20,7 @@ Mixed into vLLM's scheduler in `vllm_scheduler`; the tests mix it into a small o
 """
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -27,8 +28,8 @@ from typing import TYPE_CHECKING, Any
 
 from niyama_core.journal import IterationRecord
 from niyama_core.journaled_planner import JournaledPlanner
-from niyama_core.json_records import read_record
-from niyama_core.plan import Chunk, ExecutedIteration, IterationPlan
+from niyama_core.json_records import JsonRecordError, read_record
+from niyama_core.plan import Chunk, ExecutedIteration, IterationPlan, time_of
 from niyama_core.planner import IterationPlanner
 from niyama_core.policies import SchedulerSettings, build_policy, build_predictor
 from niyama_core.request import Request
@@ -57,9 +58,11 @@ else:
 __all__ = ["PlannedScheduling"]
 
 _LOAD_PERIOD_SECONDS = 0.05
+_LEAST_SECONDS = 1e-9
 _UNPROMISED = Promise("unpromised", Batch(ttlt=600.0))
 _WHOLE = frozenset({"FINISHED_STOPPED", "FINISHED_LENGTH_CAPPED", "FINISHED_REPETITION"})
 _NO_LIMITS: Mapping[str, int] = MappingProxyType({})
+_NOTHING_RAN = ExecutedIteration((), (), 0.0, budget_spent=False)
 
 
 @dataclass(slots=True)
@@ -68,17 +71,24 @@ class _Step:
 
     Attributes:
         plan: what was planned.
-        started: the instant from which its time counts.
+        started: the instant from which its time counts, if the step before has ended by then.
         limits: the most tokens of each prefill that is planned.
         beginning: those of them that wait.
-        executed: what the engine made of it, its time still missing; None before it has.
+        executed: what the engine runs of it, its time still missing.
+        is_recorded: whether the planner knows of it, because the next step was planned before this one had ended.
     """
 
     plan: IterationPlan
     started: float
     limits: Mapping[str, int]
     beginning: tuple[str, ...] = ()
-    executed: ExecutedIteration | None = None
+    executed: ExecutedIteration = _NOTHING_RAN
+    is_recorded: bool = False
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the engine runs anything."""
+        return bool(self.executed.decodes or self.executed.chunks)
 
 
 class PlannedScheduling(_Engine):
@@ -102,7 +112,7 @@ class PlannedScheduling(_Engine):
         self._unplanned: dict[str, None] = {}
         self._cached: dict[str, int] = {}
         self._limits = _NO_LIMITS
-        self._step: _Step | None = None
+        self._under_way: deque[_Step] = deque()
         self._is_preempting = False
         self._finished: list[str] = []
         self._handed_back: list[Any] = []
@@ -139,11 +149,13 @@ class PlannedScheduling(_Engine):
         """Plan a step and let the engine's own loop carry it out."""
         self._obey_orders()
         now = self._clock.now()
+        self._record_under_way(now)
         plan = self._planner.plan(now, self.kv_free_tokens())
         self._note_relegated(plan.relegated)
         self._preempt(plan.preempted, now)
         limits = {chunk.request_id: chunk.num_tokens for chunk in plan.chunks}
-        step = self._step = _Step(plan, self._busy_since or now, limits)
+        step = _Step(plan, now if self._under_way else self._busy_since or now, limits)
+        self._under_way.append(step)
         held = self._arrange(step)
         self._limits, self.max_num_active_reqs = limits, self._most_active - len(held)
         output: EngineStep = super().schedule(throttle_prefills)
@@ -165,11 +177,11 @@ class PlannedScheduling(_Engine):
     def update_from_output(self, output: Any, model_output: Any) -> dict[int, Any]:  # noqa: ANN401
         """Take in what the model computed, as the engine does, and record it."""
         outputs = super().update_from_output(output, model_output)
-        self._complete()
+        self._complete(self._under_way.popleft() if self._under_way else None)
         for request in self._handed_back:
             self.tell_handed_back(request, outputs)
         self._handed_back.clear()
-        if not len(self._planner):
+        if not len(self._planner) and not self._under_way:
             # The model is idle now: there may be no later moment.
             self._busy_since = 0.0
             self._report()
@@ -217,7 +229,7 @@ class PlannedScheduling(_Engine):
     def _obey_orders(self) -> None:
         for order in self._channel.orders():
             self._obey(order)
-        if self._postponed is not None and not len(self._planner):
+        if self._postponed is not None and not len(self._planner) and not self._under_way:
             self._begin_anew(self._postponed)
             self._postponed = None
 
@@ -235,12 +247,13 @@ class PlannedScheduling(_Engine):
             self._planner.find_cached(request_id, num_cached)
 
     def _tag_of(self, request: EngineRecord) -> RequestTag:
-        """Return what came with a request, or what is promised to one with which nothing did."""
-        extra = request.sampling_params.extra_args or {}
-        if KEY in extra:
-            return read_record(RequestTag, extra[KEY])
-        now, name = self._clock.now(), request.request_id
-        return RequestTag(Request(name, _UNPROMISED, now, request.num_prompt_tokens, request.max_tokens), name)
+        """Return what came with a request, or what is promised to one with which nothing came that can be read."""
+        name = request.request_id
+        try:
+            return read_record(RequestTag, (request.sampling_params.extra_args or {}).get(KEY))
+        except JsonRecordError:
+            unpromised = Request(name, _UNPROMISED, self._clock.now(), request.num_prompt_tokens, request.max_tokens)
+            return RequestTag(unpromised, name)
 
     def _obey(self, order: Order) -> None:
         match order:
@@ -312,18 +325,31 @@ class PlannedScheduling(_Engine):
                     self._cached[request_id] = found
                     self._planner.find_cached(request_id, found)
 
-    def _complete(self) -> None:
-        """Record the step that has run, and let go of answers that ended with it."""
-        step, self._step = self._step, None
-        if step is not None and (executed := step.executed) and (executed.decodes or executed.chunks):
-            now = self._clock.now()
-            self._planner.record(replace(executed, seconds=now - step.started), now)
-            self._busy_since = now
-        else:
-            self._busy_since = 0.0
+    def _record_under_way(self, now: float) -> None:
+        """Record steps that run, so that the next is planned behind them: all that is missing is how long they take."""
+        for step in self._under_way:
+            if step.has_work and not step.is_recorded:
+                step.is_recorded = True
+                self._planner.record(step.executed, max(now, step.started + step.plan.predicted_seconds))
+
+    def _complete(self, step: _Step | None) -> None:
+        """Record a step that has run, or how long it took, and let go of answers that ended with it."""
+        if step is not None:
+            self._take_in(step)
         for request_id in self._finished:
             self._planner.finish(request_id)
         self._finished.clear()
+
+    def _take_in(self, step: _Step) -> None:
+        now = self._clock.now()
+        # 0 would stand for a time that is not known.
+        seconds = max(now - max(step.started, self._busy_since), _LEAST_SECONDS)
+        executed = replace(step.executed, seconds=seconds)
+        if step.is_recorded:
+            self._planner.learn(time_of(step.plan, executed))
+        elif step.has_work:
+            self._planner.record(executed, now)
+        self._busy_since = now if step.has_work else 0.0
 
     def _keep_record(self, record: IterationRecord) -> None:
         self._outbox.append(record)
@@ -348,6 +374,8 @@ class PlannedScheduling(_Engine):
             kv_used_tokens=self.kv_used_tokens(),
             kv_free_tokens=self.kv_free_tokens(),
             draining=False,
+            num_unplanned=self._num_unplanned,
+            num_unreported=self._channel.num_dropped,
         )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from niyama_core.journal import IterationRecord
+from niyama_core.plan import time_of
 from niyama_core.profiles import LatencyProfile
 from niyama_eval.iteration_records import IterationRecords
 
@@ -30,7 +31,9 @@ def quick_profile(records: Sequence[IterationRecord], key: ProfileKey, *, facts:
 
 def rows_of(records: Sequence[IterationRecord]) -> IterationRecords:
     """Return the iterations that ran as planned, as what their times are learned from."""
-    shapes = [(record.plan.shape, record.seconds) for record in records if record.deviation is None]
+    shapes = [
+        (record.plan.shape, record.seconds) for record in records if time_of(record.plan, record.executed).as_planned
+    ]
     return IterationRecords.of(
         [
             (

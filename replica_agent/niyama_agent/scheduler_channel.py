@@ -52,12 +52,12 @@ class ZmqChannel:
     def send(self, reports: Sequence[Report]) -> None:
         """Send reports, or keep the latest of them until there is room again."""
         waiting = [*self._kept, *reports] if self._kept else reports
-        try:
-            self._out.send(pickle.dumps(waiting, pickle.HIGHEST_PROTOCOL), zmq.NOBLOCK)
-        except zmq.Again:
+        # Asked first, for what is kept may be much to pickle in vain.
+        if not self._out.poll(0, zmq.POLLOUT):
             self._keep(waiting)
-        else:
-            self._kept = []
+            return
+        self._out.send(pickle.dumps(waiting, pickle.HIGHEST_PROTOCOL), zmq.NOBLOCK)
+        self._kept = []
 
     def orders(self) -> Iterator[Order]:
         """Yield the orders that have come since the last time."""

@@ -57,6 +57,9 @@ Order = Reschedule | HandBack | BeginAnew
 class SchedulerChannel(Protocol):
     """The scheduler's end of the way to the agent. Nothing here waits."""
 
+    num_dropped: int
+    """Iterations that were not reported, for want of room."""
+
     def send(self, reports: Sequence[Report]) -> None:
         """Send reports, or keep the latest of them until there is room again."""
         ...
@@ -68,6 +71,8 @@ class SchedulerChannel(Protocol):
 
 class Unheard:
     """The channel of a scheduler that nobody listens to."""
+
+    num_dropped = 0
 
     def send(self, reports: Sequence[Report]) -> None:
         """Forget the reports."""

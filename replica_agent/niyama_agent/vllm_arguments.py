@@ -1,7 +1,7 @@
 """vLLM's own arguments, as its command line has them, made into the configuration of an engine that Niyama schedules.
 
-Everything of vLLM's can be set but what Niyama decides: which scheduler plans, and one step at a time (with a second
-step under way, a step is planned before the tokens of the one before are known).
+Everything of vLLM's can be set but what Niyama decides: which scheduler plans. Asynchronous scheduling, in which a step
+is planned while the one before runs, is on only where it is asked for.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from niyama_agent.profile_store import ProfileKey
 __all__ = ["engine_config", "profile_key"]
 
 SCHEDULER = "niyama_agent.vllm_scheduler.NiyamaScheduler"
-_OURS = ("--model", "--scheduler-cls", "--scheduling-policy", "--async-scheduling")
+_OURS = ("--model", "--scheduler-cls", "--scheduling-policy")
 # The planner bounds each step by deadlines; what vLLM takes for its fixed budget would bound it again, and lower.
 _MAX_NUM_BATCHED_TOKENS = 8192
 
@@ -73,6 +73,6 @@ def _configured(arguments: AsyncEngineArgs) -> VllmConfig:
     if arguments.max_num_batched_tokens is None:
         arguments.max_num_batched_tokens = _MAX_NUM_BATCHED_TOKENS
     arguments.scheduler_cls = SCHEDULER
-    arguments.async_scheduling = False
+    arguments.async_scheduling = bool(arguments.async_scheduling)
     arguments.additional_config = dict(arguments.additional_config or {})
     return arguments.create_engine_config()

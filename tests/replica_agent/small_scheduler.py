@@ -1,10 +1,12 @@
 """A scheduler like vLLM's, as small as can be, to plan inside of: the same names, the same order of service.
 
 It serves who runs in the order of a list, then who waits in the order of a queue, until a budget of tokens is spent;
-each request gets all of its tokens that fit. The KV cache holds tokens; where one is missing, the last who runs loses
-all of its own. `Machine` lets it compute in virtual time, as an engine core would.
+each request gets all of its tokens that fit. It may plan a step while one is under way: then a token that is not there
+yet stands as a placeholder, as in vLLM's asynchronous scheduling. The KV cache holds tokens; where one is missing, the
+last who runs loses all of its own. `Machine` lets it compute in virtual time, as an engine core would.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -47,6 +49,9 @@ class SmallRequest:
     sampling_params: Any
     num_computed_tokens: int = 0
     num_output_tokens: int = 0
+    num_placeholders: int = 0
+    num_in_flight: int = 0
+    num_stale: int = 0
     status: Status = Status.WAITING
     pooling_params: Any = None
     resumable: bool = False
@@ -61,6 +66,7 @@ class Step:
     """What a step runs."""
 
     num_scheduled_tokens: dict[str, int] = field(default_factory=dict)
+    sampled: set[str] = field(default_factory=set)
 
 
 class _SmallScheduler:
@@ -72,6 +78,8 @@ class _SmallScheduler:
         self.running: list[SmallRequest] = []
         self.waiting: Any = None
         self.requests: dict[str, SmallRequest] = {}
+        self.cached: dict[str, int] = {}
+        """First tokens of a request's prompt that the KV cache has."""
 
     @property
     def free_tokens(self) -> int:
@@ -90,7 +98,7 @@ class _SmallScheduler:
             number = self._reserve_prefill_lookahead(
                 request,
                 request.num_computed_tokens,
-                min(request.num_tokens - request.num_computed_tokens, budget),
+                min(request.num_tokens + request.num_placeholders - request.num_computed_tokens, budget),
             )
             while number > self.free_tokens and self.running:
                 was_short = True
@@ -102,12 +110,14 @@ class _SmallScheduler:
             index += 1
         while not was_short and budget > 0 and self.waiting and len(self.running) < self.max_num_active_reqs:
             request = self.waiting.peek_request()
-            number = self._reserve_prefill_lookahead(request, 0, min(request.num_tokens, budget))
-            if number == 0 or number > self.free_tokens:
+            hit = min(self.cached.get(request.request_id, 0), request.num_tokens - 1)
+            number = self._reserve_prefill_lookahead(request, hit, min(request.num_tokens - hit, budget))
+            if number == 0 or number > self.free_tokens or request.num_stale:
                 break
             self.waiting.pop_request()
             self.running.append(request)
             request.status = Status.RUNNING
+            request.num_computed_tokens = hit
             self._run(request, number, step)
             budget -= number
         return step
@@ -116,19 +126,30 @@ class _SmallScheduler:
         if number:
             step.num_scheduled_tokens[request.request_id] = number
             request.num_computed_tokens += number
+            if request.num_computed_tokens >= request.num_tokens + request.num_placeholders:
+                request.num_placeholders += 1
+                request.num_in_flight += 1
+                step.sampled.add(request.request_id)
 
     def get_grammar_bitmask(self, output: Step) -> None:
         return None
 
     def update_from_output(self, output: Step, model_output: Mapping[str, int]) -> dict[int, Any]:
         """Let those whose prompt is complete have a token; `model_output` is how long each answer will be."""
-        for name in output.num_scheduled_tokens:
+        for name in output.sampled:
             request = self.requests.get(name)
-            if request is None or request.num_computed_tokens < request.num_tokens:
+            if request is None:
                 continue
+            request.num_in_flight -= 1
+            if request.num_stale:
+                request.num_stale -= 1
+            else:
+                request.num_placeholders -= 1
             request.num_output_tokens += 1
             if request.num_output_tokens == model_output[name]:
-                self.running.remove(request)
+                if request in self.running:
+                    self.running.remove(request)
+                self.waiting.remove_requests([request])
                 request.status = Status.FINISHED_STOPPED
                 self._free_request(request)
         return {}
@@ -146,7 +167,8 @@ class _SmallScheduler:
 
     def _preempt_request(self, request: SmallRequest, timestamp: float, **how: bool) -> None:
         request.status = Status.PREEMPTED
-        request.num_computed_tokens = 0
+        request.num_computed_tokens = request.num_placeholders = 0
+        request.num_stale = request.num_in_flight
         self.waiting.prepend_request(request)
 
     def _free_request(self, request: SmallRequest, delay_free_blocks: bool = False) -> None:
@@ -163,7 +185,7 @@ class SmallPlannedScheduler(PlannedScheduling, _SmallScheduler):
         return self.kv_capacity_tokens - self.free_tokens
 
     def num_cached_tokens(self, request: EngineRecord) -> int:
-        return 0
+        return self.cached.get(request.request_id, 0)
 
     def tell_handed_back(self, request: EngineRecord, outputs: dict[int, Any]) -> None:
         outputs.setdefault(0, []).append(request.request_id)
@@ -175,6 +197,7 @@ class Heard:
 
     reports: list[Report] = field(default_factory=list)
     laid_in: list[Order] = field(default_factory=list)
+    num_dropped: int = 0
 
     def send(self, reports: Any) -> None:  # noqa: ANN401
         self.reports += reports
@@ -198,18 +221,19 @@ class Instant:
 
 
 class Machine:
-    """An engine core with a planned small scheduler, in virtual time."""
+    """An engine core with a planned small scheduler, in virtual time, with so many steps under way at once."""
 
-    def __init__(self, setup: SchedulerSetup, law: LatencyModel, *, kv_tokens: int, most_tokens: int = 100_000) -> None:
+    def __init__(self, setup: SchedulerSetup, law: LatencyModel, *, kv_tokens: int, depth: int = 1) -> None:
         self.law = law
+        self.depth = depth
+        self.free_at = 0.0
         self.clock = Instant()
         self.heard = Heard()
-        self.scheduler = SmallPlannedScheduler(kv_tokens, most_tokens=most_tokens, most_sequences=100_000)
+        self.scheduler = SmallPlannedScheduler(kv_tokens, most_tokens=100_000, most_sequences=100_000)
         self.scheduler.begin_planning(setup, self.heard, clock=self.clock)
         self.lengths: dict[str, int] = {}
-        self.ends: float | None = None
         self.outputs: dict[int, Any] = {}
-        self._step = Step()
+        self.under_way: deque[tuple[float, Step]] = deque()
 
     def admit(self, request: Request, num_output_tokens: int) -> None:
         """Take a request in that will have an answer of so many tokens."""
@@ -224,22 +248,34 @@ class Machine:
         if request_id in self.scheduler.requests:
             self.scheduler.finish_requests(request_id, Status.FINISHED_ABORTED)
 
+    @property
+    def ends(self) -> float | None:
+        """The instant at which the first of the steps under way ends; None without one."""
+        return self.under_way[0][0] if self.under_way else None
+
+    @property
+    def step(self) -> Step:
+        """The step that was begun last."""
+        return self.under_way[-1][1]
+
     def begin(self, now: float) -> None:
-        """Start a step, if there is anything to run."""
+        """Begin steps until as many are under way as may be, or there is nothing to run."""
         self.clock.instant = now
-        if not self.scheduler.requests:
-            return
-        self._step = self.scheduler.schedule()
-        self.scheduler.get_grammar_bitmask(self._step)
-        step = self.scheduler._step
-        assert step is not None
-        if self._step.num_scheduled_tokens:
-            self.ends = now + self.law.iteration_time(step.plan.shape)
-        else:
-            self.outputs = self.scheduler.update_from_output(self._step, self.lengths)
+        while len(self.under_way) < self.depth and self.scheduler.requests:
+            step = self.scheduler.schedule()
+            self.scheduler.get_grammar_bitmask(step)
+            if not step.num_scheduled_tokens:
+                if self.under_way:
+                    # An engine core would keep it in its queue; it says nothing.
+                    self.scheduler._under_way.pop()
+                else:
+                    self.outputs = self.scheduler.update_from_output(step, self.lengths)
+                return
+            plan = self.scheduler._under_way[-1].plan
+            self.free_at = max(now, self.free_at) + self.law.iteration_time(plan.shape)
+            self.under_way.append((self.free_at, step))
 
     def end(self) -> None:
-        """Complete the step that runs."""
-        assert self.ends is not None
-        self.clock.instant, self.ends = self.ends, None
-        self.outputs = self.scheduler.update_from_output(self._step, self.lengths)
+        """Complete the first of the steps under way."""
+        self.clock.instant, step = self.under_way.popleft()
+        self.outputs = self.scheduler.update_from_output(step, self.lengths)

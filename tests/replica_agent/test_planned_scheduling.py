@@ -33,9 +33,9 @@ def settings(policy: str = "niyama", **others: int) -> SchedulerSettings:
 
 
 def a_machine(
-    scheduler: SchedulerSettings | None = None, *, kv_tokens: int = 100_000, law: LatencyModel = LAW
+    scheduler: SchedulerSettings | None = None, *, kv_tokens: int = 100_000, law: LatencyModel = LAW, depth: int = 1
 ) -> Machine:
-    return Machine(SchedulerSetup(scheduler or settings(), PREDICTOR), law, kv_tokens=kv_tokens)
+    return Machine(SchedulerSetup(scheduler or settings(), PREDICTOR), law, kv_tokens=kv_tokens, depth=depth)
 
 
 def run(machine: Machine, events: Sequence[Event]) -> list[IterationRecord]:
@@ -51,7 +51,7 @@ def run(machine: Machine, events: Sequence[Event]) -> list[IterationRecord]:
                 machine.admit(request, num_output_tokens)
             case Abort(request_id=request_id):
                 machine.abort(request_id)
-        if machine.ends is None and event.at < math.inf:
+        if len(machine.under_way) < machine.depth and event.at < math.inf:
             machine.begin(event.at)
     return [report for report in machine.heard.reports if isinstance(report, IterationRecord)]
 
@@ -83,14 +83,34 @@ def test_plans_are_those_of_the_simulator(policy: str) -> None:
 
 @EVERY_POLICY
 @pytest.mark.parametrize("kv_tokens", [1500, 100_000])
-def test_a_log_is_planned_again_alike_and_everybody_ends(policy: str, kv_tokens: int) -> None:
-    machine = a_machine(settings(policy, max_num_seqs=12), kv_tokens=kv_tokens)
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_log_is_planned_again_alike_and_everybody_ends(
+    policy: str, kv_tokens: int, depth: int, calibrated: bool
+) -> None:
+    scheduler = replace(settings(policy, max_num_seqs=12), calibrated=calibrated)
+    machine = a_machine(scheduler, kv_tokens=kv_tokens, depth=depth)
     records = run(machine, mixed(60, every=0.05))
-    profile = replace(A100, predictor=PREDICTOR)
-    planner = build_planner(settings(policy, max_num_seqs=12), profile, speed=1.0)
+    planner = build_planner(scheduler, replace(A100, predictor=PREDICTOR), speed=1.0)
     assert not list(replay(records, planner))
+    assert [record.index for record in records] == [*range(len(records))]
+    assert all(record.seconds > 0 for record in records)
     assert not machine.scheduler.requests
     assert machine.scheduler.kv_used_tokens() == 0
+
+
+def test_a_step_is_planned_behind_the_one_that_is_under_way() -> None:
+    machine = a_machine(depth=2)
+    machine.admit(Request("one", CHAT, 0.0, 100, 300), 4)
+    machine.begin(0.0)
+    first, second = (step.num_scheduled_tokens for _, step in machine.under_way)
+    assert (first, second) == ({"one": 100}, {"one": 1})
+    machine.end()
+    machine.begin(machine.clock.instant)
+    machine.end()
+    assert machine.scheduler.requests["one"].num_output_tokens == 2
+    records = [report for report in machine.heard.reports if isinstance(report, IterationRecord)]
+    assert records[0].seconds == LAW.iteration_time(records[0].plan.shape)
 
 
 def test_what_the_engine_takes_beyond_the_plan_is_known_to_the_planner() -> None:
@@ -108,6 +128,32 @@ def test_what_the_engine_takes_beyond_the_plan_is_known_to_the_planner() -> None
     assert not machine.scheduler.requests
 
 
+def chunks_of(name: str, records: Sequence[IterationRecord]) -> list[int]:
+    return [chunk.num_tokens for record in records for chunk in record.executed.chunks if chunk.request_id == name]
+
+
+def test_tokens_that_the_cache_has_are_neither_planned_nor_computed() -> None:
+    machine = a_machine()
+    machine.scheduler.cached["asked"] = 64
+    records = run(machine, [Admit(1.0, Request("asked", CHAT, 1.0, 100, 300), 3)])
+    assert records[0].plan.shape.prefill_context_tokens == 64
+    assert chunks_of("asked", records) == [36]
+    assert not list(replay(records, build_planner(settings(), replace(A100, predictor=PREDICTOR), speed=1.0)))
+
+
+@pytest.mark.parametrize(("known", "found"), [(0, 64), (64, 0), (64, 96)])
+def test_what_the_cache_has_when_a_prefill_begins_counts(known: int, found: int) -> None:
+    machine = a_machine(settings("sarathi-fcfs", token_budget=30))
+    machine.scheduler.cached["asked"] = known
+    machine.admit(Request("asked", CHAT, 1.0, 100, 300), 3)
+    machine.scheduler.cached["asked"] = found
+    records = run(machine, [Admit(1.0, Request("other", CHAT, 1.0, 10, 300), 3)])
+    assert sum(chunks_of("asked", records)) == 100 - found
+    planner = build_planner(settings("sarathi-fcfs", token_budget=30), replace(A100, predictor=PREDICTOR), speed=1.0)
+    assert not list(replay(records, planner))
+    assert not machine.scheduler.requests
+
+
 def test_a_begun_prefill_that_is_not_planned_is_held_and_keeps_its_kv() -> None:
     machine = a_machine(settings("sarathi-edf", token_budget=64))
     machine.admit(Request("job", JOB, 0.0, 200, 10), 2)
@@ -117,7 +163,7 @@ def test_a_begun_prefill_that_is_not_planned_is_held_and_keeps_its_kv() -> None:
     machine.begin(1.0)
     job = machine.scheduler.requests["job"]
     assert (job.status, job.num_computed_tokens) == (Status.RUNNING, 64)
-    assert machine._step.num_scheduled_tokens == {"chat": 64}
+    assert machine.step.num_scheduled_tokens == {"chat": 64}
 
 
 def test_what_was_relegated_is_told_by_name() -> None:
@@ -157,7 +203,7 @@ def test_another_policy_takes_over_with_the_next_step() -> None:
     machine.end()
     machine.heard.laid_in.append(Reschedule(settings("sarathi-fcfs", token_budget=128)))
     machine.begin(1.0)
-    assert machine._step.num_scheduled_tokens == {"one": 128}
+    assert machine.step.num_scheduled_tokens == {"one": 128}
 
 
 def test_it_begins_anew_when_nobody_is_live() -> None:
@@ -196,9 +242,12 @@ def test_what_cannot_be_planned_runs_beside_the_plan() -> None:
     machine.scheduler.add_request(pooled)
     machine.admit(Request("planned", CHAT, 0.0, 50, 300), 3)
     machine.begin(0.0)
-    assert machine._step.num_scheduled_tokens == {"planned": 50, "pooled": 50}
+    assert machine.step.num_scheduled_tokens == {"planned": 50, "pooled": 50}
     machine.end()
     assert [*machine.scheduler.requests] == ["planned"]
+    run(machine, [Admit(2.0, Request("last", CHAT, 2.0, 50, 300), 1)])
+    loads = [report for report in machine.heard.reports if isinstance(report, EngineLoad)]
+    assert loads[-1].num_unplanned == 1
 
 
 def test_settings_travel_as_plain_values() -> None:

@@ -67,7 +67,7 @@ async def test_a_drain_hands_back_what_has_not_begun_and_finishes_what_has(model
     ("engine", "said"),
     [
         (["--max-model-length", "9"], r"engine\.arguments: unrecognized arguments: --max-model-length"),
-        (["--scheduler-cls", "x"], r"engine\.arguments: --scheduler-cls is Niyama's to decide"),
+        (["--scheduling-policy", "priority"], r"engine\.arguments: --scheduling-policy is Niyama's to decide"),
         (["--gpu-memory-utilization", "1.0"], r"was not loaded"),
     ],
 )
