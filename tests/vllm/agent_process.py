@@ -76,7 +76,11 @@ class AgentProcess:
 
 @contextmanager
 def started_agent_process(
-    model: Path, folder: Path, *arguments: str, engine: Sequence[str] = CPU_ARGUMENTS
+    model: Path,
+    folder: Path,
+    *arguments: str,
+    engine: Sequence[str] = CPU_ARGUMENTS,
+    environment: Mapping[str, str] = CPU_ENVIRONMENT,
 ) -> Iterator[AgentProcess]:
     """Start an agent and end it with the block, ready or not; `engine` are vLLM's own arguments."""
     with socket.socket() as probe:
@@ -92,7 +96,7 @@ def started_agent_process(
             stdout=subprocess.PIPE,
             stderr=output,
             text=True,
-            env={**os.environ, **CPU_ENVIRONMENT, "NIYAMA_PROFILES": str(folder / "profiles")},
+            env={**os.environ, **environment, "NIYAMA_PROFILES": str(folder / "profiles")},
         )
     agent = AgentProcess(process, address, log)
     try:

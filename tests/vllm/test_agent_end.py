@@ -12,7 +12,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from niyama_runtime.grpc_channel import open_channel
 
 from tests.replica_agent.agents import a_message
-from tests.vllm.agent_process import CPU_ARGUMENTS, AgentProcess, running_agent_process, started_agent_process
+from tests.vllm.agent_process import (
+    CPU_ARGUMENTS,
+    CPU_ENVIRONMENT,
+    AgentProcess,
+    running_agent_process,
+    started_agent_process,
+)
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
@@ -68,13 +74,21 @@ async def test_a_drain_hands_back_what_has_not_begun_and_finishes_what_has(model
     [
         (["--max-model-length", "9"], r"engine\.arguments: unrecognized arguments: --max-model-length"),
         (["--scheduling-policy", "priority"], r"engine\.arguments: --scheduling-policy is Niyama's to decide"),
-        (["--gpu-memory-utilization", "1.0"], r"was not loaded"),
     ],
 )
 def test_wrong_arguments_are_told_in_a_line(model: Path, tmp_path: Path, engine: list[str], said: str) -> None:
     with started_agent_process(model, tmp_path, engine=[*CPU_ARGUMENTS, *engine]) as agent:
         assert agent.process.wait(120) == 1
         assert re.search(f"niyama-agent: .*{said}", agent.log.read_text()), agent.log.read_text()[-2000:]
+
+
+def test_memory_that_does_not_suffice_is_told_in_a_line(model: Path, tmp_path: Path) -> None:
+    # The variable would go before the argument.
+    environment = {**CPU_ENVIRONMENT, "VLLM_CPU_KVCACHE_SPACE": ""}
+    engine = [*CPU_ARGUMENTS, "--kv-cache-memory-bytes", "100000"]
+    with started_agent_process(model, tmp_path, engine=engine, environment=environment) as agent:
+        assert agent.process.wait(120) == 1
+        assert re.search(r"niyama-agent: engine\.model .* was not loaded", agent.log.read_text())
 
 
 def test_a_model_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ async def test_a_cluster_of_vllm_answers_and_its_log_is_planned_again(model: Pat
         answers = await asyncio.gather(
             *(asyncio.to_thread(niyama, *asked, "--class", name, state=tmp_path) for name in ("chat", "summarise") * 3)
         )
-        assert all(json.loads(answer.splitlines()[-1]) for answer in answers)
+        assert all(json.loads(answer[answer.index("{") :]) for answer in answers)
         assert "vllm" in niyama("status", state=tmp_path)
     finally:
         niyama("down", state=tmp_path)
