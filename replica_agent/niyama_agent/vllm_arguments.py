@@ -1,6 +1,7 @@
 """vLLM's own arguments, as its command line has them, made into the configuration of an engine that Niyama schedules.
 
-Everything of vLLM's can be set but what Niyama decides: which scheduler plans. Asynchronous scheduling, in which a step
+Everything of vLLM's can be set but what Niyama decides: which scheduler plans, and that a decode is one token a step
+(a plan cannot say how many speculative tokens will be taken). Asynchronous scheduling, in which a step
 is planned while the one before runs, is on only where it is asked for.
 """
 
@@ -19,7 +20,7 @@ from niyama_agent.profile_store import ProfileKey
 __all__ = ["engine_config", "profile_key"]
 
 SCHEDULER = "niyama_agent.vllm_scheduler.NiyamaScheduler"
-_OURS = ("--model", "--scheduler-cls", "--scheduling-policy")
+_OURS = ("--model", "--scheduler-cls", "--scheduling-policy", "--speculative-config")
 # The planner bounds each step by deadlines; what vLLM takes for its fixed budget would bound it again, and lower.
 _MAX_NUM_BATCHED_TOKENS = 8192
 
