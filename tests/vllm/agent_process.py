@@ -70,7 +70,7 @@ class AgentProcess:
 
     def survivors(self) -> list[psutil.Process]:
         """Return the processes of the engine that live on a few seconds after it."""
-        _, alive = psutil.wait_procs(self.family, timeout=15)
+        _, alive = psutil.wait_procs(self.family, timeout=60)
         return alive
 
 

@@ -13,7 +13,7 @@ from niyama.v1 import generation_pb2, load_pb2
 from tests.replica_agent.agents import Answer, Caller, a_message, batch_promise, chat_promise
 from tests.vllm.agent_process import AgentProcess
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 GREEDY = {"sampling": generation_pb2.Sampling(temperature=0)}
 # Of a random model the likeliest token is the same again and again, and often no whole character.

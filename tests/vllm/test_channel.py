@@ -11,7 +11,7 @@ from niyama_agent.scheduler_setup import read_setup
 
 scheduler_channel = pytest.importorskip("niyama_agent.scheduler_channel", reason="runs where ZeroMQ is installed")
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

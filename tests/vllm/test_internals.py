@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 vllm_internals = pytest.importorskip("niyama_agent.vllm_internals", reason="runs where vLLM is installed")
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.vllm.agent_process import CPU_ENVIRONMENT
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 NUMBER = 200
 _PROGRAM = Path(__file__).with_name("answers.py")
@@ -20,7 +20,7 @@ _PROGRAM = Path(__file__).with_name("answers.py")
 def answers_of(scheduler: str, model: Path) -> list[Any]:
     command = [sys.executable, str(_PROGRAM), str(model), scheduler, str(NUMBER)]
     ran = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **CPU_ENVIRONMENT}, timeout=300, check=False
+        command, capture_output=True, text=True, env={**os.environ, **CPU_ENVIRONMENT}, timeout=420, check=False
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     # vLLM writes its log to the same place.

@@ -12,7 +12,7 @@ from niyama_sim.replay import replay_log
 
 from tests.cluster_process import free_port
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "vllm.yaml"
 
@@ -20,7 +20,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "vllm.yaml"
 def niyama(*arguments: object, state: Path) -> str:
     command = [sys.executable, "-m", "niyama_cli", *map(str, arguments)]
     environment = {**os.environ, "XDG_STATE_HOME": str(state), "NIYAMA_PROFILES": str(state / "profiles")}
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
