@@ -65,12 +65,10 @@ class Drift:
 
 def simulated_records(profile: LatencyProfile, *, num_requests: int) -> IterationRecords:
     """Return the iterations of simulated replicas: one for each policy and workload."""
-    rows: list[tuple[float, ...]] = []
+    ran: list[tuple[IterationShape, float]] = []
 
     def put(_: str, iteration: Iteration) -> None:
-        shape = iteration.plan.shape
-        tokens = shape.prefill_tokens, shape.num_decodes, shape.decode_context_tokens, shape.prefill_context_tokens
-        rows.append((*tokens, shape.prefill_attention, iteration.seconds))
+        ran.append((iteration.plan.shape, iteration.seconds))
 
     for name, qps in LOADS:
         settings = WorkloadSettings(
@@ -80,7 +78,7 @@ def simulated_records(profile: LatencyProfile, *, num_requests: int) -> Iteratio
         for policy in POLICIES:
             cluster = SimulationSettings(scheduler=SchedulerSettings(policy), profile=profile, noise=NOISE, seed=1)
             simulate(cluster, workload, on_plan=put)
-    return IterationRecords.of(rows)
+    return IterationRecords.timed(ran)
 
 
 def microseconds(call: Callable[[], object], *, calls: int) -> float:

@@ -29,7 +29,7 @@ from niyama_sim.replica import build_planner
 from niyama_sim.settings import SimulationSettings
 
 from bench.vllm_promises import engine_arguments, serve_all
-from bench.vllm_traffic import Asked, Given, draw_traffic
+from bench.vllm_traffic import MAX_OUTPUT_TOKENS, Asked, Given, draw_traffic
 
 _Times = dict[str, list[tuple[bool, float, float]]]
 
@@ -48,7 +48,9 @@ def _simulated(traffic: Sequence[Asked], profile: LatencyProfile, engine: VllmEn
         WorkloadRequest(f"r{index}", asked.at, len(asked.prompt), asked.num_output_tokens, asked.promise, "")
         for index, asked in enumerate(traffic)
     ]
-    settings = SimulationSettings(profile=profile, scheduler=engine.facts.scheduler, max_output_tokens=256)
+    settings = SimulationSettings(
+        profile=profile, scheduler=engine.facts.scheduler, max_output_tokens=MAX_OUTPUT_TOKENS
+    )
     times: _Times = {}
     for outcome in simulate(settings, workload).outcomes:
         entry = (outcome.is_on_time, outcome.ttft or 0.0, outcome.ttlt or 0.0)

@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from statistics import median
 
 from niyama_agent.delivery import Delivery
@@ -16,13 +16,16 @@ from niyama_agent.engine import EngineRequest, TokensEmitted
 from niyama_core.request import Request
 from niyama_core.slo import Batch, Importance, Interactive, Promise
 
-__all__ = ["CHAT_TBT", "LONGEST_TTLT", "Asked", "Figures", "Given", "draw_traffic", "mean_tokens"]
+__all__ = ["CHAT_TBT", "LONGEST_TTLT", "MAX_OUTPUT_TOKENS", "Asked", "Figures", "Given", "draw_traffic", "mean_tokens"]
 
 CHAT_TBT = 0.1
 """Seconds a token that interactive requests are promised."""
 
 LONGEST_TTLT = 20.0
 """Seconds within which the most patient answer is promised whole."""
+
+MAX_OUTPUT_TOKENS = 256
+"""The cap on an answer, which is all that is told of its length."""
 
 _CLASSES = (
     (0.5, "chat", Interactive(ttft=3.0, tbt=CHAT_TBT)),
@@ -31,7 +34,6 @@ _CLASSES = (
 )
 _LOW_SHARE = 0.45
 _LONG_SHARE = 0.1
-_MAX_OUTPUT_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Asked:
 
     def request(self, name: str, *, began: float) -> EngineRequest:
         """Return it as an engine takes it, when the traffic began at an instant."""
-        request = Request(name, self.promise, began + self.at, len(self.prompt), _MAX_OUTPUT_TOKENS)
+        request = Request(name, self.promise, began + self.at, len(self.prompt), MAX_OUTPUT_TOKENS)
         return EngineRequest(request=request, prompt_token_ids=self.prompt, replay_output_tokens=self.num_output_tokens)
 
 
@@ -67,7 +69,7 @@ def draw_traffic(*, qps: float, seconds: float, seed: int) -> Iterator[Asked]:
         yield _draw(rng, at)
 
 
-def mean_tokens(number: int = 20_000) -> float:
+def mean_tokens(number: int) -> float:
     """Return the mean tokens of a request, over so many."""
     drawn = islice(draw_traffic(qps=1.0, seconds=math.inf, seed=0), number)
     return sum(asked.num_tokens for asked in drawn) / number
@@ -94,10 +96,10 @@ class Given:
 
     def take(self, event: TokensEmitted) -> None:
         """Count tokens, and the gaps between those of an interactive answer."""
-        for emitted_at in event.emitted_at:
-            if self.delivery.last_at is not None and isinstance(self.asked.promise.slo, Interactive):
-                self.gaps.append(emitted_at - self.delivery.last_at)
-            self.delivery.take(TokensEmitted(event.position, (0,), "", (emitted_at,)))
+        if isinstance(self.asked.promise.slo, Interactive):
+            last = () if self.delivery.last_at is None else (self.delivery.last_at,)
+            self.gaps += [after - before for before, after in pairwise((*last, *event.emitted_at))]
+        self.delivery.take(event)
 
     @property
     def is_on_time(self) -> bool:

@@ -1,18 +1,17 @@
 """`niyama profile collect`: a real engine driven through iterations of many shapes, and a profile of what they took."""
 
 import asyncio
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from niyama_core.iteration_csv import COLUMNS, iteration_row
 from niyama_core.journal import IterationRecord
 from niyama_runtime.clock import MonotonicClock
 from rich.console import Console
 
 from niyama_cli.errors import CommandError, told_plainly
+from niyama_cli.sim_records import recorded_in
 
 if TYPE_CHECKING:
     from niyama_agent.vllm_engine import VllmEngine
@@ -56,9 +55,11 @@ def collect(
     console = Console(stderr=True)
     with told_plainly(EngineError), console.status("loading the model, then running iterations"):
         measured = asyncio.run(_measured(engine, quick=quick))
+    with recorded_in(records) as put:
+        if put is not None:
+            for record in measured:
+                put("", record)
     with told_plainly(OSError):
-        if records is not None:
-            _write_records(records, measured)
         path = _write_profile(engine, measured, output=output, quick=quick)
     console.print(f"{len(measured):,} iterations measured. Written: {path}. Next: niyama profile show {path}")
 
@@ -79,19 +80,12 @@ def _write_profile(
     engine: "VllmEngine", measured: Sequence[IterationRecord], *, output: Path | None, quick: bool
 ) -> Path:
     from niyama_agent.profile_fit import fit_profile
-    from niyama_agent.profile_store import profiles_folder, store_profile
+    from niyama_agent.profile_store import profile_path, store_profile
     from niyama_agent.quick_profile import quick_profile, rows_of
 
     profile = quick_profile(measured, engine.key, facts=engine.facts)
     if not quick:
         profile, _ = fit_profile(rows_of(measured), profile)
-    path = output or profiles_folder() / f"{profile.name}.json"
+    path = output or profile_path(engine.key)
     store_profile(profile, path)
     return path
-
-
-def _write_records(path: Path, measured: Sequence[IterationRecord]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow(COLUMNS)
-        file.writelines(f"{iteration_row(record.plan, record.seconds)}\n" for record in measured)

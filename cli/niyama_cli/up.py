@@ -60,7 +60,7 @@ def up(
     options = LocalOptions(
         replicas=replicas,
         policy=policy,
-        engine=engine and EngineType(engine.value),
+        engine=engine,
         speed=speed,
         redis_url=redis,
         port=port,

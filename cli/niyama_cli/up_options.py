@@ -1,10 +1,10 @@
 """The options of `niyama up`, each with its help."""
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from niyama_core.cluster_spec import EngineType
 from niyama_core.policies import POLICIES
 
 from niyama_cli.option_types import completion_of
@@ -12,7 +12,6 @@ from niyama_cli.option_types import completion_of
 __all__ = [
     "DecisionLogsOption",
     "DetachOption",
-    "Engine",
     "EngineOption",
     "FileOption",
     "IterationRecordsOption",
@@ -24,13 +23,6 @@ __all__ = [
     "ReplicasOption",
     "SpeedOption",
 ]
-
-
-class Engine(Enum):
-    """What computes tokens, as a person names it."""
-
-    PACED = "paced"
-    VLLM = "vllm"
 
 
 FileOption = Annotated[Path, typer.Option("--file", "-f", help="The manifest; changes take effect while it runs.")]
@@ -56,7 +48,7 @@ PolicyOption = Annotated[
     ),
 ]
 EngineOption = Annotated[
-    Engine | None, typer.Option(help="What computes tokens; paced runs no model.", show_default="paced")
+    EngineType | None, typer.Option(help="What computes tokens; paced runs no model.", show_default="paced")
 ]
 PortOption = Annotated[
     int, typer.Option(min=1, max=65535, help="Where the first router listens; further routers take the next ports.")

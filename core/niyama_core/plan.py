@@ -43,6 +43,10 @@ class IterationPlan:
         """Whether there is nothing to run."""
         return not self.decodes and not self.chunks
 
+    def was_run_by(self, executed: "ExecutedIteration") -> bool:
+        """Whether what was run is what is planned, and nothing else."""
+        return executed.chunks == self.chunks and executed.decodes == self.decodes
+
     def executed(self, seconds: float) -> "ExecutedIteration":
         """Return the report of an engine that ran this plan to the letter in `seconds`."""
         budget_spent = self.shape.prefill_tokens + self.shape.num_decodes >= self.token_budget
@@ -92,5 +96,5 @@ def time_of(plan: IterationPlan, executed: ExecutedIteration) -> IterationTime:
         sum([chunk.num_tokens for chunk in executed.chunks]),
         executed.seconds,
         executed.budget_spent,
-        executed.chunks == plan.chunks and executed.decodes == plan.decodes,
+        plan.was_run_by(executed),
     )

@@ -26,7 +26,7 @@ from niyama_core.draft import Draft
 from niyama_core.latency import LatencyModel
 from niyama_core.load import ClassLoad
 from niyama_core.output_length import OutputLengthHistory
-from niyama_core.plan import Chunk, ExecutedIteration, IterationPlan, IterationTime, time_of
+from niyama_core.plan import Chunk, ExecutedIteration, IterationPlan, IterationTime
 from niyama_core.policies import Policy
 from niyama_core.rates import MeasuredRates
 from niyama_core.relegation import Outlook
@@ -211,8 +211,10 @@ class IterationPlanner:
             if live is not None and self._backlog.advance(live, chunk.num_tokens, now=now):
                 self._decodes.add(live)
                 begun.append(chunk.request_id)
-        if executed.seconds > 0:
-            self._learn_from(executed)
+        prefill_tokens = sum([chunk.num_tokens for chunk in executed.chunks])
+        self.rates.observe(prefill_tokens, executed.seconds, budget_spent=executed.budget_spent)
+        if self._calibration is not None:
+            self._calibrate(self._calibration, executed)
         return (*decoded, *begun) if begun else decoded
 
     def learn(self, time: IterationTime) -> None:
@@ -224,10 +226,11 @@ class IterationPlanner:
         if self._calibration is not None and time.as_planned:
             self._calibration.observe(time.shape, time.seconds)
 
-    def _learn_from(self, executed: ExecutedIteration) -> None:
+    def _calibrate(self, calibration: CalibratedLatency, executed: ExecutedIteration) -> None:
+        """Let the predictor learn, unless something else was run than was planned: the shape of that is not known."""
         plan = self._latest_plan
-        if plan is not None:
-            self.learn(time_of(plan, executed))
+        if plan is not None and plan.was_run_by(executed):
+            calibration.observe(plan.shape, executed.seconds)
 
     def finish(self, request_id: str) -> None:
         """Let go of a request whose answer has ended by itself, and remember its length.

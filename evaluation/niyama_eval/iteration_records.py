@@ -7,7 +7,7 @@ own: only the columns that a time depends on must be there, in any order.
 import csv
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -46,6 +46,23 @@ class IterationRecords:
     def of(cls, rows: Sequence[tuple[float, ...]]) -> "IterationRecords":
         """Return the records whose rows have the columns in the order of the attributes."""
         return cls(*np.asarray(rows, dtype=np.float64).reshape(-1, len(_NEEDED)).T)
+
+    @classmethod
+    def timed(cls, iterations: Iterable[tuple[IterationShape, float]]) -> "IterationRecords":
+        """Return iterations of these shapes that took these seconds."""
+        return cls.of(
+            [
+                (
+                    shape.prefill_tokens,
+                    shape.num_decodes,
+                    shape.decode_context_tokens,
+                    shape.prefill_context_tokens,
+                    shape.prefill_attention,
+                    seconds,
+                )
+                for shape, seconds in iterations
+            ]
+        )
 
     def __len__(self) -> int:
         """Return how many there are."""

@@ -152,11 +152,10 @@ class Agent:
         Raises:
             EngineStartError: it cannot be.
         """
-        loading, stopped = asyncio.create_task(self._engine.start()), asyncio.create_task(stop.wait())
+        loading = asyncio.create_task(self._engine.start())
         try:
-            await asyncio.wait((loading, stopped), return_when=asyncio.FIRST_COMPLETED)
+            await _either(stop, loading)
         finally:
-            stopped.cancel()
             if not loading.done():
                 await _cancelled(loading)
         if loading.cancelled():
@@ -212,14 +211,19 @@ async def _first_of(stop: asyncio.Event, engine: "asyncio.Task[None]") -> None:
     Raises:
         EngineDiedError: the engine ended before.
     """
-    stopped = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((stopped, engine), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopped.cancel()
+    await _either(stop, engine)
     if engine.done():
         cause = engine.exception()
         raise cause if isinstance(cause, EngineDiedError) else EngineDiedError("the engine has ended") from cause
+
+
+async def _either(stop: asyncio.Event, task: "asyncio.Task[None]") -> None:
+    """Wait for the order to stop or for the end of a task, whichever comes first."""
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((stopped, task), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

@@ -15,7 +15,7 @@ from niyama_core.profile_document import profile_document
 from niyama_core.profiles import LatencyProfile
 from niyama_runtime.profile_file import ProfileError, find_profile
 
-__all__ = ["ProfileKey", "profiles_folder", "store_profile", "stored_profile"]
+__all__ = ["ProfileKey", "profile_path", "profiles_folder", "store_profile", "stored_profile"]
 
 _log = structlog.get_logger(__name__)
 
@@ -55,9 +55,14 @@ def profiles_folder() -> Path:
     return Path(named) if named else Path(data) / "niyama" / "profiles"
 
 
+def profile_path(key: ProfileKey) -> Path:
+    """Return where the profile of a key is stored, whether or not one is."""
+    return profiles_folder() / f"{key.name}.json"
+
+
 def stored_profile(key: ProfileKey) -> Path | None:
     """Return the file of a profile that was measured for a key; None where none was, or none that can be read."""
-    path = profiles_folder() / f"{key.name}.json"
+    path = profile_path(key)
     if not path.exists():
         return None
     try:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from niyama_core.journal import IterationRecord
-from niyama_core.plan import time_of
 from niyama_core.profiles import LatencyProfile
 from niyama_eval.iteration_records import IterationRecords
 
@@ -31,19 +30,6 @@ def quick_profile(records: Sequence[IterationRecord], key: ProfileKey, *, facts:
 
 def rows_of(records: Sequence[IterationRecord]) -> IterationRecords:
     """Return the iterations that ran as planned, as what their times are learned from."""
-    shapes = [
-        (record.plan.shape, record.seconds) for record in records if time_of(record.plan, record.executed).as_planned
-    ]
-    return IterationRecords.of(
-        [
-            (
-                shape.prefill_tokens,
-                shape.num_decodes,
-                shape.decode_context_tokens,
-                shape.prefill_context_tokens,
-                shape.prefill_attention,
-                seconds,
-            )
-            for shape, seconds in shapes
-        ]
+    return IterationRecords.timed(
+        (record.plan.shape, record.seconds) for record in records if record.plan.was_run_by(record.executed)
     )

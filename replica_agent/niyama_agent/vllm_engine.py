@@ -10,10 +10,11 @@ their emission however slowly a client reads.
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import structlog
 import vllm
@@ -49,7 +50,7 @@ from niyama_agent.engine import (
     RequestRefusedError,
 )
 from niyama_agent.engine_sweep import QUICK_SWEEP, Sweep, SweepRun, sweep_points
-from niyama_agent.profile_store import ProfileKey, profiles_folder, store_profile, stored_profile
+from niyama_agent.profile_store import ProfileKey, profile_path, store_profile, stored_profile
 from niyama_agent.quick_profile import quick_profile
 from niyama_agent.scheduler_channel import AgentChannel
 from niyama_agent.scheduler_reports import BeginAnew, HandBack, RelegatedName, Report, Reschedule
@@ -121,6 +122,7 @@ class VllmEngine:
         self._facts: EngineFacts | None = None
         self._tokenizer: ModelTokenizer | None = None
         self._load: EngineLoad | None = None
+        self._advised: Mapping[str, Any] = {}
 
     @property
     def facts(self) -> EngineFacts:
@@ -181,6 +183,8 @@ class VllmEngine:
             replay=self._settings.replay,
         )
         self._tokenizer = ModelTokenizer(llm.get_tokenizer())
+        # Read from a file each time that it is asked for.
+        self._advised = llm.model_config.get_diff_sampling_param()
         self._load = EngineLoad.idle(
             find_profile(self._profile_name).predictor, kv_tokens=self.facts.kv_capacity_tokens
         )
@@ -315,7 +319,7 @@ class VllmEngine:
         except EngineError as error:
             raise EngineStartError(f"the first iterations failed: {error}") from error
         profile = quick_profile(records, self.key, facts=self.facts)
-        path = profiles_folder() / f"{self.key.name}.json"
+        path = profile_path(self.key)
         try:
             store_profile(profile, path)
         except OSError as error:
@@ -357,7 +361,7 @@ class VllmEngine:
         request_id, stream = request.request.request_id, answer.stream
         assert self._llm is not None, "the engine is ready"
         try:
-            sampling = sampling_params(request, self._llm.model_config.get_diff_sampling_param())
+            sampling = sampling_params(request, self._advised)
             prompt = TokensPrompt(prompt_token_ids=[*request.prompt_token_ids, *request.emitted_token_ids])
             async for output in self._llm.generate(prompt, sampling, request_id):
                 answer.put(output, now=self._clock.now())

@@ -12,7 +12,7 @@ __all__ = ["iterations"]
 def iterations(law: LatencyModel, *, num: int, noise: float = 0.0, seed: int = 0) -> IterationRecords:
     """Return so many iterations; the logarithms of their times are off by a normal error of `noise`."""
     rng = random.Random(seed)
-    rows, decodes = [], 32
+    ran, decodes = [], 32
     for _ in range(num):
         decodes = min(128, max(1, decodes + rng.randint(-3, 3)))
         tokens = 0 if rng.random() < 0.3 else rng.choice((128, 256, 512, 1024, 2048)) - rng.randint(0, 100)
@@ -20,5 +20,5 @@ def iterations(law: LatencyModel, *, num: int, noise: float = 0.0, seed: int = 0
         mean_context = rng.randint(800, 1600)
         shape = IterationShape(tokens, decodes, decodes * mean_context, context, tokens * (context + tokens / 2))
         seconds = law.iteration_time(shape) * math.exp(rng.gauss(0.0, noise))
-        rows.append((tokens, decodes, decodes * mean_context, context, shape.prefill_attention, seconds))
-    return IterationRecords.of(rows)
+        ran.append((shape, seconds))
+    return IterationRecords.timed(ran)

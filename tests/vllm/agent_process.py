@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import psutil
 from niyama_runtime.child_process import dying_with_parent
 
+from tests.cluster_process import free_port
 from tests.replica_agent.agents import Caller
 
 __all__ = ["CPU_ARGUMENTS", "CPU_ENVIRONMENT", "AgentProcess", "running_agent_process", "started_agent_process"]
@@ -50,7 +50,7 @@ class AgentProcess:
         """Return a caller of it; its channel is the test's to close."""
         return Caller(self.address)
 
-    def wait_ready(self, seconds: float = 120) -> dict[str, Any]:
+    def wait_ready(self) -> dict[str, Any]:
         """Wait until it serves and return what it said."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -83,9 +83,7 @@ def started_agent_process(
     environment: Mapping[str, str] = CPU_ENVIRONMENT,
 ) -> Iterator[AgentProcess]:
     """Start an agent and end it with the block, ready or not; `engine` are vLLM's own arguments."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     log = folder / "agent.log"
     command = [sys.executable, "-m", "niyama_agent", "--cluster", "tests/vllm", "--replica", "vllm-0"]
     command += ["--engine", "vllm", "--model", str(model), "--listen", address, "--replay", *arguments, "--", *engine]
