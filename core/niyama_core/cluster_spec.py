@@ -1,23 +1,44 @@
 """The `NiyamaCluster` manifest: what a person declares, parsed into values.
 
 Pure: takes what a YAML reader returned, gives a frozen `ClusterSpec`, or all problems at once, each with the path of
-its field. `niyama up`, `niyama validate` and the operator read manifests through this one function.
+its field. `niyama up`, `niyama validate` and the operator read manifests through this one function. The sections are
+read in modules of their own.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from niyama_core.manifest_reader import ManifestReader
-from niyama_core.placement import PLACEMENTS
+from niyama_core.model_section import EngineSpec, EngineType, ModelSpec, read_engine, read_model
+from niyama_core.pod_section import (
+    PodOverrides,
+    PodPlacement,
+    Resources,
+    read_overrides,
+    read_placement,
+    read_resources,
+)
 from niyama_core.policies import SchedulerSettings
-from niyama_core.profiles import profile_name_problem
 from niyama_core.qos_section import read_classes, read_scheduler
-from niyama_core.slo import QosClasses
+from niyama_core.service_sections import (
+    EmbeddedRedis,
+    ExternalRedis,
+    Observability,
+    RolloutSpec,
+    RouterSpec,
+    Security,
+    read_observability,
+    read_redis,
+    read_rollout,
+    read_router,
+    read_security,
+)
+from niyama_core.slo import QosClasses, promised_seconds
 
 __all__ = [
     "API_VERSION",
+    "GROUP",
     "KIND",
     "ClusterSpec",
     "EmbeddedRedis",
@@ -27,75 +48,14 @@ __all__ = [
     "ModelSpec",
     "RouterSpec",
     "parse_cluster",
-    "read_redis_url",
 ]
 
-API_VERSION = "niyama.dev/v1alpha1"
+GROUP = "niyama.dev"
+API_VERSION = f"{GROUP}/v1alpha1"
 KIND = "NiyamaCluster"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_DEFAULT_PROFILE = "a100-llama3-8b"
-
-
-class EngineType(Enum):
-    """What computes tokens."""
-
-    PACED = "paced"
-    VLLM = "vllm"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """The model.
-
-    Attributes:
-        name: name or path, as the engine knows it.
-        served_name: what clients call it.
-        max_output_tokens: the most tokens that one request may generate.
-    """
-
-    name: str
-    served_name: str
-    max_output_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSpec:
-    """What computes tokens.
-
-    Attributes:
-        type: None when left out: vLLM in a cluster, paced on a laptop.
-        profile: name of a latency profile, or the path of a profile file; empty, with vLLM, for what is known of the
-            machine or measured at the start.
-        speed: how many times as fast as the profile the paced engine runs.
-        noise: spread of the paced engine's iteration times, as the sigma of a log-normal factor.
-        arguments: vLLM's own, as on its command line.
-    """
-
-    type: EngineType | None
-    profile: str
-    speed: float
-    noise: float
-    arguments: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RouterSpec:
-    """The routers: how many, and the placement policy."""
-
-    replicas: int
-    placement: str
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedRedis:
-    """A Redis that comes with the cluster."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalRedis:
-    """A Redis that is there already; `url` may be redis://, rediss:// or unix://."""
-
-    url: str
+# The longest grace that a default asks for: who promises more says how long a pod may take to end.
+_MOST_DEFAULT_GRACE = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +71,32 @@ class ClusterSpec:
     scheduler: SchedulerSettings
     router: RouterSpec
     redis: EmbeddedRedis | ExternalRedis
+    resources: Resources = Resources()
+    placement: PodPlacement = PodPlacement()
+    pods: PodOverrides = PodOverrides()
+    rollout: RolloutSpec = RolloutSpec()
+    security: Security = Security()
+    observability: Observability = Observability()
+    suspend: bool = False
 
     @property
     def key(self) -> str:
         """namespace/name: how the cluster is called among others."""
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def num_gpus(self) -> int:
+        """GPUs of one replica: as said, else as many as the model is spread over; the paced engine needs none."""
+        if self.resources.gpus is not None:
+            return self.resources.gpus
+        return self.engine.tensor_parallel if self.engine.type is EngineType.VLLM else 0
+
+    @property
+    def drain_grace(self) -> float:
+        """Seconds that running requests have to finish: as said, else the longest promise within a bound."""
+        if self.rollout.drain_grace is not None:
+            return self.rollout.drain_grace
+        return min(_MOST_DEFAULT_GRACE, max(promised_seconds(qos_class.slo) for qos_class in self.qos_classes))
 
 
 def parse_cluster(document: object) -> ClusterSpec:
@@ -136,21 +117,41 @@ def parse_cluster(document: object) -> ClusterSpec:
         reader.problem("spec", "is required: give at least {model: {name: ...}}")
         reader.raise_problems()
     _ = "status" in reader
-    cluster = ClusterSpec(
-        name=name,
-        namespace=namespace,
-        model=_read_model(spec.section("model")),
-        engine=_read_engine(spec.section("engine")),
-        replicas=spec.integer("replicas", 1, least=0, most=1024),
-        qos_classes=read_classes(spec),
-        scheduler=read_scheduler(spec.section("scheduler")),
-        router=_read_router(spec.section("router")),
-        redis=_read_redis(spec.section("redis")),
-    )
+    cluster = _read_spec(spec, name, namespace=namespace)
+    _check_together(spec, cluster)
     spec.refuse_unknown()
     reader.refuse_unknown()
     reader.raise_problems()
     return cluster
+
+
+def _read_spec(spec: ManifestReader, name: str, *, namespace: str) -> ClusterSpec:
+    return ClusterSpec(
+        name=name,
+        namespace=namespace,
+        model=read_model(spec.section("model")),
+        engine=read_engine(spec.section("engine")),
+        replicas=spec.integer("replicas", 1, least=0, most=1024),
+        qos_classes=read_classes(spec),
+        scheduler=read_scheduler(spec.section("scheduler")),
+        router=read_router(spec.section("router")),
+        redis=read_redis(spec.section("redis")),
+        resources=read_resources(spec.section("resources"), with_gpus=True),
+        placement=read_placement(spec.section("placement")),
+        pods=read_overrides(spec.section("pods")),
+        rollout=read_rollout(spec.section("rollout")),
+        security=read_security(spec.section("security")),
+        observability=read_observability(spec.section("observability")),
+        suspend=spec.flag("suspend", False),
+    )
+
+
+def _check_together(spec: ManifestReader, cluster: ClusterSpec) -> None:
+    """Note what is wrong only in the light of another field."""
+    gpus, parallel = cluster.resources.gpus, cluster.engine.tensor_parallel
+    # Nobody spreads a model over one GPU, so none at all may be meant: vLLM runs on processors too.
+    if gpus is not None and gpus < parallel and parallel > 1:
+        spec.problem("resources.gpus", f"is {gpus}, fewer than engine.tensorParallel ({parallel}): give that many")
 
 
 def _expect(reader: ManifestReader, key: str, *, expected: str) -> None:
@@ -166,67 +167,3 @@ def _read_metadata(section: ManifestReader) -> tuple[str, str]:
             fix = "lower-case letters, digits and dashes, a letter or digit at both ends, at most 63"
             section.problem(key, f"{name!r} is no name: use {fix}")
     return names
-
-
-def _read_model(section: ManifestReader) -> ModelSpec:
-    name = section.text("name")
-    model = ModelSpec(
-        name=name,
-        served_name=section.text("servedName", name or "model"),
-        max_output_tokens=section.integer("maxOutputTokens", 4096, least=1, most=1_000_000),
-    )
-    section.refuse_unknown()
-    return model
-
-
-def _read_engine(section: ManifestReader) -> EngineSpec:
-    engine_type = section.choice("type", EngineType.PACED) if "type" in section else None
-    engine = EngineSpec(
-        type=engine_type,
-        profile=_read_profile(section, engine_type),
-        speed=section.number("speed", 1.0, least=0.01, most=1000.0),
-        noise=section.number("noise", 0.0, least=0.0, most=1.0),
-        arguments=section.texts("arguments"),
-    )
-    if engine.profile and (problem := profile_name_problem(engine.profile)):
-        section.problem("profile", problem)
-    section.refuse_unknown()
-    return engine
-
-
-def _read_profile(section: ManifestReader, engine_type: EngineType | None) -> str:
-    if engine_type is EngineType.VLLM:
-        return section.text("profile") if "profile" in section else ""
-    return section.text("profile", _DEFAULT_PROFILE)
-
-
-def _read_router(section: ManifestReader) -> RouterSpec:
-    placement = section.text("placement", "niyama")
-    if placement not in PLACEMENTS:
-        section.problem("placement", f"{placement!r} is unknown: choose one of {', '.join(PLACEMENTS)}")
-    router = RouterSpec(replicas=section.integer("replicas", 1, least=1, most=64), placement=placement)
-    section.refuse_unknown()
-    return router
-
-
-def _read_redis(section: ManifestReader) -> EmbeddedRedis | ExternalRedis:
-    if "embedded" in section:
-        section.section("embedded").refuse_unknown()
-    if "external" not in section:
-        section.refuse_unknown()
-        return EmbeddedRedis()
-    if "embedded" in section:
-        section.problem("external", "cannot stand beside embedded: give one of the two")
-    external = section.section("external")
-    url = read_redis_url(external)
-    external.refuse_unknown()
-    section.refuse_unknown()
-    return ExternalRedis(url)
-
-
-def read_redis_url(section: ManifestReader) -> str:
-    """Read the URL of a Redis, as manifests and role configurations have it."""
-    url = section.text("url")
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        section.problem("url", f"{url!r} is no Redis URL: begin with redis://, rediss:// or unix://")
-    return url

@@ -98,6 +98,26 @@ class ManifestReader:
                 self.problem(f"{key}[{index}]", f"must be a text that is not empty, not {_kind(item)}")
         return texts if len(texts) == len(value) else ()
 
+    def mapping(self, key: str) -> Mapping[str, object]:
+        """Read a mapping whose fields are not ours to judge; an absent one is empty."""
+        self._known.add(key)
+        value = self._fields.get(key)
+        if value is None:
+            return {}
+        if isinstance(value, Mapping):
+            return {str(name): field for name, field in value.items()}
+        self.problem(key, f"must be a mapping of fields, not {_kind(value)}")
+        return {}
+
+    def mappings(self, key: str) -> tuple[Mapping[str, object], ...]:
+        """Read a list of mappings whose fields are not ours to judge; an absent list is empty."""
+        return tuple(section.all_fields() for section in self.sections(key))
+
+    def all_fields(self) -> Mapping[str, object]:
+        """Return the mapping as it is, all of whose fields are known from here on."""
+        self._known.update(self._fields)
+        return self._fields
+
     def integer(self, key: str, default: int, *, least: int, most: int) -> int:
         """Read a whole number between two bounds."""
         value = self._get(key, default)

@@ -7,8 +7,8 @@ reader, with the path of their field; whoever reads the whole file raises them t
 from dataclasses import dataclass
 from pathlib import Path
 
-from niyama_core.cluster_spec import read_redis_url
 from niyama_core.manifest_reader import ManifestReader
+from niyama_core.service_sections import read_redis_url
 
 from niyama_runtime.addresses import BindError, parse_address
 from niyama_runtime.load_board import RedisSettings
