@@ -7,7 +7,7 @@ read in modules of their own.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from niyama_core.manifest_reader import ManifestReader
 from niyama_core.model_section import EngineSpec, EngineType, ModelSpec, read_engine, read_model
@@ -71,12 +71,12 @@ class ClusterSpec:
     scheduler: SchedulerSettings
     router: RouterSpec
     redis: EmbeddedRedis | ExternalRedis
-    resources: Resources = Resources()
-    placement: PodPlacement = PodPlacement()
-    pods: PodOverrides = PodOverrides()
-    rollout: RolloutSpec = RolloutSpec()
-    security: Security = Security()
-    observability: Observability = Observability()
+    resources: Resources = field(default_factory=Resources)
+    placement: PodPlacement = field(default_factory=PodPlacement)
+    pods: PodOverrides = field(default_factory=PodOverrides)
+    rollout: RolloutSpec = field(default_factory=RolloutSpec)
+    security: Security = field(default_factory=Security)
+    observability: Observability = field(default_factory=Observability)
     suspend: bool = False
 
     @property

@@ -63,10 +63,10 @@ class RouterSpec:
     replicas: int
     placement: str
     image: str = ""
-    resources: Resources = Resources()
-    service: ServiceSpec = ServiceSpec()
+    resources: Resources = field(default_factory=Resources)
+    service: ServiceSpec = field(default_factory=ServiceSpec)
     max_connection_age: float = 300.0
-    pods: PodOverrides = PodOverrides()
+    pods: PodOverrides = field(default_factory=PodOverrides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class EmbeddedRedis:
     """A Redis that comes with the cluster; an empty image is the operator's."""
 
     image: str = ""
-    resources: Resources = Resources()
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="example: niyama-router --config router.yaml",
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML or JSON; watched for changes")
+    parser.add_argument("--router", metavar="NAME", help="this router's name, over that in the file")
     options = parser.parse_args(arguments)
+    named = {} if options.router is None else {"router": options.router}
     try:
-        config = ConfigFile(options.config, parse_settings)
+        config = ConfigFile(options.config, lambda document: parse_settings({**document, **named}))
         logs.set_up(config.value.log.level, as_json=config.value.log.as_json)
         asyncio.run(_run(config))
     except (ConfigError, BindError, TlsError, RedisSettingsError) as error:

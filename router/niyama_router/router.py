@@ -25,6 +25,7 @@ from niyama_router.metrics import RouterMetrics
 from niyama_router.placing import Placing
 from niyama_router.replica_client import ReplicaClients
 from niyama_router.rules import LiveRules
+from niyama_router.seeds import Seeds
 from niyama_router.settings import RouterSettings
 from niyama_router.watch import Watch
 
@@ -70,7 +71,11 @@ class Router:
             board=self._board,
         )
         self._watch = Watch(
-            self._directory, self._clients, board=self._board, seeds=settings.replicas, clock=self._clock
+            self._directory,
+            self._clients,
+            board=self._board,
+            seeds=Seeds(settings.replicas, service=settings.replica_service),
+            clock=self._clock,
         )
         self._server = GrpcServer(settings.server, [SERVICE_NAME])
         service = self._build_service(attainment)

@@ -37,6 +37,8 @@ class RouterSettings:
         metrics: host:port of the metrics; None without.
         redis: the load board's; None without.
         replicas: host:port of replicas that are known without a load board.
+        replica_service: host:port of a name that stands for the address of each replica, such as a headless Service's;
+            None without.
         replica_tls: how replicas are spoken to; None without TLS.
         log: from which level on, and whether as JSON.
         rules: what may change.
@@ -48,6 +50,7 @@ class RouterSettings:
     metrics: str | None
     redis: RedisSettings | None
     replicas: tuple[str, ...]
+    replica_service: str | None
     replica_tls: ClientTls | None
     log: LogSettings
     rules: Rules
@@ -71,11 +74,12 @@ def parse_settings(document: Mapping[str, object]) -> RouterSettings:
         metrics=_read_address(reader, "metrics") if "metrics" in reader else None,
         redis=read_redis(reader),
         replicas=_read_replicas(reader),
+        replica_service=_read_address(reader, "replicaService") if "replicaService" in reader else None,
         replica_tls=read_client_tls(reader, "replicaTls"),
         log=read_log(reader),
         rules=read_rules(reader),
     )
-    if settings.redis is None and not settings.replicas:
+    if settings.redis is None and not settings.replicas and settings.replica_service is None:
         reader.problem("redis", "or replicas: give a load board, or the addresses of replicas, or both")
     reader.refuse_unknown()
     reader.raise_problems()
@@ -89,6 +93,7 @@ def _read_server(reader: ManifestReader) -> ServerSettings:
         address=_read_address(reader, "listen"),
         tls=read_server_tls(reader),
         max_message_bytes=2 * MAX_MESSAGE_BYTES,
+        max_connection_age=reader.duration("maxConnectionAge") if "maxConnectionAge" in reader else None,
     )
 
 

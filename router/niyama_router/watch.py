@@ -1,11 +1,10 @@
 """Keeps the directory fresh: reads the board, hears of changes at once, and asks replicas that the board misses.
 
-Three loops, each on its own so that a slow answer to one holds up no other. None of them is on a request's way.
+A few loops, each on its own so that a slow answer to one holds up no other. None of them is on a request's way.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Collection
 
 from niyama_runtime.clock import Clock
 from niyama_runtime.load_board import Change
@@ -14,6 +13,7 @@ from niyama_router.directory import Directory
 from niyama_router.load_store import BoardSource, SourceAwayError
 from niyama_router.probe import ProbingSource
 from niyama_router.replica_client import ReplicaClients
+from niyama_router.seeds import Seeds
 
 __all__ = ["Watch"]
 
@@ -30,14 +30,14 @@ class Watch:
         clients: ReplicaClients,
         *,
         board: BoardSource | None,
-        seeds: Collection[str],
+        seeds: Seeds,
         clock: Clock,
     ) -> None:
-        """Watch over `board`, when there is one, and the replicas at `seeds` (host:port)."""
+        """Watch over `board`, when there is one, and the replicas at `seeds`."""
         self._directory = directory
         self._clients = clients
         self._board = board
-        self._seeds = frozenset(seeds)
+        self._seeds = seeds
         self._clock = clock
         self._probes = ProbingSource(clients, self._addresses_to_ask)
         self._joined = asyncio.Event()
@@ -45,12 +45,14 @@ class Watch:
     async def look_once(self) -> None:
         """Look at everything once, so that the first request finds replicas."""
         await self._read_board()
+        await self._seeds.look_once()
         await self._ask()
 
     async def run(self) -> None:
         """Go on for ever."""
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._keep_asking())
+            loops.create_task(self._seeds.run())
             if self._board is not None:
                 loops.create_task(self._keep_reading())
                 loops.create_task(self._keep_hearing(self._board))
@@ -87,8 +89,8 @@ class Watch:
     async def _ask(self) -> None:
         sightings = await self._probes.look()
         self._directory.see(sightings, self._clock.now())
-        await self._clients.retain(self._directory.addresses() | self._seeds)
+        await self._clients.retain(self._directory.addresses() | self._seeds.addresses())
 
     def _addresses_to_ask(self) -> frozenset[str]:
-        unknown = self._seeds - self._directory.addresses()
+        unknown = self._seeds.addresses() - self._directory.addresses()
         return unknown | self._directory.addresses_to_ask(self._clock.now())

@@ -28,12 +28,15 @@ class ServerSettings:
         tls: certificate and key; insecure without.
         max_message_bytes: larger requests fail with RESOURCE_EXHAUSTED, by gRPC itself.
         keepalive_seconds: how long a client may be silent before it is asked whether it lives.
+        max_connection_age: seconds after which clients are asked to connect anew, so that they find servers that came
+            later; streams that run go on. None for never.
     """
 
     address: str = "127.0.0.1:0"
     tls: ServerTls | None = None
     max_message_bytes: int = MAX_MESSAGE_BYTES
     keepalive_seconds: float = KEEPALIVE_SECONDS
+    max_connection_age: float | None = None
 
 
 class GrpcServer:
@@ -106,7 +109,9 @@ class GrpcServer:
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    age = settings.max_connection_age
     return [
+        *([] if age is None else [("grpc.max_connection_age_ms", round(age * 1000))]),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # With it two servers would share a port in silence, and half the calls go to the wrong one.

@@ -11,7 +11,11 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-__all__ = ["SERVICE_NAME", "Health"]
+__all__ = ["LIVENESS", "SERVICE_NAME", "Health"]
+
+LIVENESS = "niyama.liveness"
+"""The name under which a server says SERVING for as long as it answers at all: for who restarts what hangs, and must
+leave alone what loads a model or drains."""
 
 SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
@@ -25,12 +29,13 @@ class Health(health_pb2_grpc.HealthServicer):
 
     def __init__(self, services: Iterable[str]) -> None:
         self._states: dict[str, int] = {"": _NOT_SERVING, **dict.fromkeys(services, _NOT_SERVING)}
+        self._states[LIVENESS] = _SERVING
         self._changed = asyncio.Event()
         self._closed = False
 
     def set(self, *, serving: bool, service: str | None = None) -> None:
         """Say whether `service` serves; without a name, whether all do, the server included. Watchers hear of it."""
-        names = list(self._states) if service is None else [service]
+        names = [name for name in self._states if name != LIVENESS] if service is None else [service]
         for name in names:
             self._states[name] = _SERVING if serving else _NOT_SERVING
         self._tell()

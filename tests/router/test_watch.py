@@ -9,6 +9,7 @@ from niyama_router import watch
 from niyama_router.directory import Directory
 from niyama_router.load_store import BoardSource, Sighting
 from niyama_router.replica_client import ReplicaClients
+from niyama_router.seeds import Seeds
 from niyama_router.watch import Watch
 from niyama_runtime.clock import MonotonicClock
 from niyama_runtime.load_board import Change, LoadBoard, MembershipChange, RedisSettings
@@ -38,7 +39,7 @@ async def test_a_replica_that_joins_is_read_at_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(watch, "_READ_SECONDS", 60.0)
     board, directory = ScriptedBoard(), Directory()
     watching = asyncio.create_task(
-        Watch(directory, ReplicaClients(), board=board, seeds=(), clock=MonotonicClock()).run()
+        Watch(directory, ReplicaClients(), board=board, seeds=Seeds(()), clock=MonotonicClock()).run()
     )
     await asyncio.sleep(0.05)
     assert board.num_looks == 0
@@ -50,7 +51,7 @@ async def test_a_replica_that_joins_is_read_at_once(monkeypatch: pytest.MonkeyPa
 
 async def test_connections_to_replicas_that_are_gone_are_closed() -> None:
     board, directory, clients = ScriptedBoard(), Directory(), ReplicaClients()
-    looking = Watch(directory, clients, board=board, seeds=["127.0.0.1:1"], clock=MonotonicClock())
+    looking = Watch(directory, clients, board=board, seeds=Seeds(["127.0.0.1:1"]), clock=MonotonicClock())
     board.names = "ab"
     await looking.look_once()
     before = [clients.at(f"127.0.0.1:{ord(name)}") for name in "ab"]

@@ -1,0 +1,152 @@
+"""The parts of a pod's template that all roles share: the restricted security, the configuration's volume, probes.
+
+Every pod passes the restricted Pod Security Standard: no root, no capabilities, a file system that cannot be written
+but for what is mounted, and no token, since nobody but the operator speaks to the Kubernetes API.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from niyama_core.pod_section import PodOverrides
+from niyama_runtime.health import LIVENESS
+
+from niyama_operator.manifests.blueprint import GRPC_PORT, METRICS_PORT, Blueprint, Manifest, Role
+
+__all__ = [
+    "CONFIG_FOLDER",
+    "container_security",
+    "deployment",
+    "grpc_probe",
+    "overlaid",
+    "pod_spec",
+    "role_ports",
+    "shared_mounts",
+    "shared_volumes",
+]
+
+CONFIG_FOLDER = "/etc/niyama"
+_USER = 65532
+
+
+def deployment(blueprint: Blueprint, role: Role, *, num_pods: int, strategy: Manifest, template: Manifest) -> Manifest:
+    """Return a role's Deployment."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": blueprint.metadata(blueprint.name(role), role),
+        "spec": {
+            "replicas": num_pods,
+            "revisionHistoryLimit": 3,
+            # Large models load for long; what is wrong is told by the operator, well before.
+            "progressDeadlineSeconds": 7200,
+            "selector": {"matchLabels": blueprint.selector(role)},
+            "strategy": strategy,
+            "template": template,
+        },
+    }
+
+
+def pod_spec(blueprint: Blueprint, *, container: Manifest, volumes: Sequence[Manifest], grace: int) -> Manifest:
+    """Return the spec of a pod with one container, which has `grace` seconds to end."""
+    spec: Manifest = {
+        "serviceAccountName": blueprint.spec.name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": grace,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "fsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "imagePullPolicy": blueprint.defaults.pull_policy.value,
+                "securityContext": container_security(),
+                # What a container said last is how a model that cannot be loaded is told in the status.
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                **container,
+            }
+        ],
+        "volumes": list(volumes),
+    }
+    if blueprint.defaults.pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in blueprint.defaults.pull_secrets]
+    return spec
+
+
+def container_security() -> Manifest:
+    """Return the security of every container."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def role_ports() -> list[Manifest]:
+    """Return the ports of routers and replicas."""
+    return [
+        {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
+        {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+    ]
+
+
+def grpc_probe(*, period: int, failures: int, alive: bool = False) -> Manifest:
+    """Return a probe of gRPC's own health: whether it serves, or only whether the process lives."""
+    grpc: Manifest = {"port": GRPC_PORT, "service": LIVENESS if alive else ""}
+    return {"grpc": grpc, "periodSeconds": period, "failureThreshold": failures, "timeoutSeconds": 3}
+
+
+def shared_volumes(blueprint: Blueprint, role: Role) -> list[Manifest]:
+    """Return the volumes of routers and replicas: configuration, room for temporary files, Redis' password."""
+    volumes: list[Manifest] = [
+        {"name": "config", "configMap": {"name": blueprint.name(role)}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    secret = getattr(blueprint.spec.redis, "password_secret", None)
+    if secret is not None:
+        item = {"key": secret.key, "path": "password"}
+        volumes.append({"name": "redis-password", "secret": {"secretName": secret.name, "items": [item]}})
+    return volumes
+
+
+def shared_mounts(blueprint: Blueprint) -> list[Manifest]:
+    """Return where routers and replicas see those volumes."""
+    mounts: list[Manifest] = [
+        {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+    if getattr(blueprint.spec.redis, "password_secret", None) is not None:
+        mounts.append({"name": "redis-password", "mountPath": f"{CONFIG_FOLDER}-redis", "readOnly": True})
+    return mounts
+
+
+def overlaid(template: Manifest, overrides: PodOverrides) -> Manifest:
+    """Return a template with what the manifest puts over it; entries of a list are added, equal names replaced."""
+    metadata, spec = template["metadata"], template["spec"]
+    container = dict(spec["containers"][0])
+    container["env"] = _merged(container.get("env", ()), overrides.env)
+    container["volumeMounts"] = _merged(container.get("volumeMounts", ()), overrides.volume_mounts, key="mountPath")
+    if overrides.command:
+        container["command"] = list(overrides.command)
+    secrets = [*spec.get("imagePullSecrets", ()), *({"name": name} for name in overrides.image_pull_secrets)]
+    return {
+        "metadata": {
+            "labels": {**overrides.labels, **metadata["labels"]},
+            "annotations": {**metadata["annotations"], **overrides.annotations},
+        },
+        "spec": {
+            **spec,
+            "containers": [container],
+            "volumes": _merged(spec["volumes"], overrides.volumes),
+            **({"imagePullSecrets": secrets} if secrets else {}),
+        },
+    }
+
+
+def _merged(
+    ours: Sequence[Mapping[str, object]], theirs: Sequence[Mapping[str, object]], *, key: str = "name"
+) -> list[Mapping[str, object]]:
+    replaced = {item.get(key) for item in theirs}
+    return [item for item in ours if item.get(key) not in replaced] + list(theirs)
