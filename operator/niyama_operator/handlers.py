@@ -44,11 +44,11 @@ def build_registry(*, on_cluster: OnCluster, on_owned: OnOwned) -> kopf.Operator
         seen[key] = mark
 
     for kind in (*OWNED_KINDS, "Pod"):
-        _watch(registry, kind, on_owned)
+        _watch(registry, kind, on_owned=on_owned)
     return registry
 
 
-def _watch(registry: kopf.OperatorRegistry, kind: str, on_owned: OnOwned) -> None:
+def _watch(registry: kopf.OperatorRegistry, kind: str, *, on_owned: OnOwned) -> None:
     version, plural = KINDS[kind]
     group, _, version = version.rpartition("/")
 

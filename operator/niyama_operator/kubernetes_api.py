@@ -38,7 +38,7 @@ KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 """Kind -> API version and plural."""
 
 _TIMEOUT_SECONDS = 10.0
-_APPLY = {"fieldManager": FIELD_MANAGER, "force": "true"}
+_APPLY: Mapping[str, str] = {"fieldManager": FIELD_MANAGER, "force": "true"}
 
 
 class ApiError(Exception):

@@ -6,6 +6,7 @@ brought together as one `Trouble`, so that checks and status need not know where
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -52,8 +53,7 @@ class Pod:
         ending: whether it has been told to end.
         pending: whether its container has not been created yet.
         age: seconds since it was made.
-        restart_mark: of the configuration with which it started.
-        images: of its containers, as declared.
+        template_hash: of the template from which it was made.
         deletion_cost: what it says to a scale-down.
         trouble: why it does not serve, as far as the pod itself says.
     """
@@ -97,8 +97,6 @@ def read_pod(document: Mapping[str, Any], now: float) -> Pod | None:
 
 def _instant(text: str) -> float:
     """Return the seconds since the epoch of one of Kubernetes' timestamps."""
-    from datetime import datetime
-
     return datetime.fromisoformat(text).timestamp()
 
 

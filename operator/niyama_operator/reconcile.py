@@ -56,7 +56,7 @@ class Reconciler:
         self._told_at: dict[str, float] = {}
 
     async def reconcile(self, key: Key) -> None:
-        """Bring one cluster to what was declared; one that is gone is forgotten, and the garbage collector does the rest.
+        """Bring one cluster to what was declared; of one that is gone, the garbage collector does the rest.
 
         Raises:
             ApiError: refused.
@@ -73,7 +73,7 @@ class Reconciler:
             return
         blueprint = Blueprint.of(spec, resource["metadata"]["uid"], defaults=self._defaults)
         observation = await self._observe(key)
-        findings = [] if spec.suspend else await self._converge(key, blueprint, observation)
+        findings = [] if spec.suspend else await self._converge(key, blueprint, observation=observation)
         findings += check_all(blueprint, observation)
         generation = resource["metadata"].get("generation", 0)
         status = status_document(blueprint, observation, findings=findings, generation=generation)
@@ -90,17 +90,17 @@ class Reconciler:
         self._views.learn(key, observation)
         return observation
 
-    async def _converge(self, key: Key, blueprint: Blueprint, observation: Observation) -> list[Finding]:
-        await self._prepare_scale_down(key, blueprint, observation)
+    async def _converge(self, key: Key, blueprint: Blueprint, *, observation: Observation) -> list[Finding]:
+        await self._prepare_scale_down(key, blueprint, observation=observation)
         wanted = all_objects(blueprint, replica_strategy=replica_strategy(blueprint, observation))
         applied = self._applied.setdefault(blueprint.uid, AppliedObjects())
         findings, changed = await converge(
             self._api, blueprint, wanted=wanted, observation=observation, applied=applied
         )
-        await self._hurry_configuration(blueprint, observation, changed)
+        await self._hurry_configuration(blueprint, observation, changed=changed)
         return findings
 
-    async def _prepare_scale_down(self, key: Key, blueprint: Blueprint, observation: Observation) -> None:
+    async def _prepare_scale_down(self, key: Key, blueprint: Blueprint, *, observation: Observation) -> None:
         """Before replicas become fewer, tell Kubernetes which of them have least to do."""
         live = observation.find("Deployment", blueprint.name(Role.REPLICA))
         if live is None or live["spec"].get("replicas", 1) <= blueprint.spec.replicas:
@@ -108,10 +108,10 @@ class Reconciler:
         await self._views.refresh(key)
         fresh = Observation(observation.objects, observation.pods, view=self._views.latest(key))
         for name, cost in deletion_costs(fresh).items():
-            await self._annotate(name, blueprint.spec.namespace, {_COST: cost})
+            await self._annotate(name, blueprint.spec.namespace, annotations={_COST: cost})
 
     async def _hurry_configuration(
-        self, blueprint: Blueprint, observation: Observation, changed: list[Manifest]
+        self, blueprint: Blueprint, observation: Observation, *, changed: list[Manifest]
     ) -> None:
         """Have kubelets look at a changed ConfigMap at once: they would within a minute, and on a changed pod now."""
         for role in (Role.ROUTER, Role.REPLICA):
@@ -122,9 +122,9 @@ class Reconciler:
                     continue
                 mark = fingerprint(after["data"].get(CONFIG_FILE))
                 for pod in observation.of_role(role):
-                    await self._annotate(pod.name, blueprint.spec.namespace, {_CONFIG: mark})
+                    await self._annotate(pod.name, blueprint.spec.namespace, annotations={_CONFIG: mark})
 
-    async def _annotate(self, pod: str, namespace: str, annotations: Mapping[str, str]) -> None:
+    async def _annotate(self, pod: str, namespace: str, *, annotations: Mapping[str, str]) -> None:
         """Annotate a pod; one that has just gone is passed over."""
         try:
             patch = {"metadata": {"annotations": dict(annotations)}}

@@ -36,7 +36,7 @@ def status_document(
     """Return the status of a cluster, its conditions without times."""
     replicas = observation.of_role(Role.REPLICA)
     conditions = [
-        _ready(blueprint, observation, findings),
+        _ready(blueprint, observation, findings=findings),
         _progressing(blueprint, observation),
         _degraded(findings),
         _slo_attained(blueprint, observation),
@@ -99,7 +99,7 @@ def is_worth_writing(status: Manifest, former: Mapping[str, Any], *, seconds_sin
     return not same_else or seconds_since_last >= 60.0
 
 
-def _ready(blueprint: Blueprint, observation: Observation, findings: Sequence[Finding]) -> Condition:
+def _ready(blueprint: Blueprint, observation: Observation, *, findings: Sequence[Finding]) -> Condition:
     wanted, ready = blueprint.spec.replicas, observation.num_ready(Role.REPLICA)
     routers = observation.num_ready(Role.ROUTER)
     if wanted == 0:

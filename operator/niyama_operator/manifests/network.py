@@ -1,6 +1,6 @@
 """Services, and the policies about who may reach what and how many pods may go at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from niyama_operator.manifests.blueprint import (
     GRPC_PORT,
@@ -13,7 +13,7 @@ from niyama_operator.manifests.blueprint import (
 
 __all__ = ["disruption_budget", "headless_service", "network_policy", "redis_service", "router_service"]
 
-_GRPC: Manifest = {
+_GRPC: Mapping[str, object] = {
     "name": "grpc",
     "port": GRPC_PORT,
     "targetPort": "grpc",
@@ -21,7 +21,7 @@ _GRPC: Manifest = {
     # Tells gateways that this is HTTP/2 without TLS.
     "appProtocol": "kubernetes.io/h2c",
 }
-_REDIS: Manifest = {"name": "redis", "port": REDIS_PORT, "targetPort": "redis", "protocol": "TCP"}
+_REDIS: Mapping[str, object] = {"name": "redis", "port": REDIS_PORT, "targetPort": "redis", "protocol": "TCP"}
 
 
 def router_service(blueprint: Blueprint) -> Manifest:
@@ -46,12 +46,12 @@ def redis_service(blueprint: Blueprint) -> Manifest:
     return _service(blueprint, blueprint.name(Role.REDIS), role=Role.REDIS, port=_REDIS)
 
 
-def _service(blueprint: Blueprint, name: str, *, role: Role, port: Manifest) -> Manifest:
+def _service(blueprint: Blueprint, name: str, *, role: Role, port: Mapping[str, object]) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": blueprint.metadata(name, role),
-        "spec": {"selector": blueprint.selector(role), "ports": [port]},
+        "spec": {"selector": blueprint.selector(role), "ports": [dict(port)]},
     }
 
 

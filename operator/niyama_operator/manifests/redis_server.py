@@ -1,5 +1,7 @@
 """The Redis that comes with a cluster: it holds hints that are a second old, so it keeps nothing on disk."""
 
+from collections.abc import Sequence
+
 from niyama_core.service_sections import EmbeddedRedis
 
 from niyama_operator.manifests.blueprint import REDIS_PORT, Blueprint, Manifest, Role
@@ -7,7 +9,7 @@ from niyama_operator.manifests.pod_template import deployment, pod_spec
 
 __all__ = ["redis_deployment"]
 
-_COMMAND = [
+_COMMAND: Sequence[str] = [
     "valkey-server",
     "--port",
     str(REDIS_PORT),
@@ -34,7 +36,7 @@ def redis_deployment(blueprint: Blueprint, redis: EmbeddedRedis) -> Manifest:
     container = {
         "name": "redis",
         "image": redis.image or blueprint.defaults.images.redis,
-        "command": _COMMAND,
+        "command": list(_COMMAND),
         "ports": [{"name": "redis", "containerPort": REDIS_PORT, "protocol": "TCP"}],
         "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": 60},
         "readinessProbe": probe,

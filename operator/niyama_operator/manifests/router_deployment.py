@@ -1,6 +1,7 @@
 """The Deployment of the routers. They are many and small, so a new one is always ready before an old one goes."""
 
 import math
+from collections.abc import Mapping
 
 from niyama_operator.manifests.blueprint import Blueprint, Manifest, Role
 from niyama_operator.manifests.configuration import CONFIG_FILE, restart_mark
@@ -17,7 +18,7 @@ from niyama_operator.manifests.pod_template import (
 
 __all__ = ["router_deployment"]
 
-_STRATEGY = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+_STRATEGY: Mapping[str, object] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
 # For as long before the end begins, so that no new client is sent here: endpoints and names take a moment to follow.
 _LEAVE_SECONDS = 5
 _MARGIN_SECONDS = 10
@@ -52,7 +53,7 @@ def router_deployment(blueprint: Blueprint) -> Manifest:
         blueprint,
         Role.ROUTER,
         num_pods=spec.router.replicas,
-        strategy=_STRATEGY,
+        strategy=dict(_STRATEGY),
         template=overlaid(template, spec.router.pods),
     )
 
