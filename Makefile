@@ -124,6 +124,7 @@ requirements: | $(BIN)/uv ## Compile requirements/*.txt from pyproject.toml (UPG
 
 .PHONY: crds
 crds: ## Copy the hand-written CRD into its chart
+	mkdir -p charts/niyama-crds/templates
 	cp crds/*.yaml charts/niyama-crds/templates/
 
 .PHONY: clean
