@@ -127,6 +127,8 @@ crds: ## Copy the hand-written CRD into its chart
 	mkdir -p charts/niyama-crds/templates
 	cp crds/*.yaml charts/niyama-crds/templates/
 
+include images/images.mk
+
 .PHONY: clean
 clean: ## Remove .venv, generated code, results and caches
 	rm -rf $(VENV) .venv-vllm proto/gen out dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -13,7 +13,8 @@ from types import TracebackType
 from niyama_core.cluster_spec import ClusterSpec, EngineType
 from niyama_runtime.addresses import BindError
 from niyama_runtime.embedded_redis import EmbeddedRedis, EmbeddedRedisError
-from niyama_runtime.redis_connection import RedisConnection, RedisSettings, RedisSettingsError, RedisUnavailableError
+from niyama_runtime.redis_connection import RedisConnection, RedisUnavailableError
+from niyama_runtime.redis_settings import RedisSettings, RedisSettingsError
 
 from niyama_cli.engine_environment import engine_environment
 from niyama_cli.local_cluster_plan import Layout, LocalOptions, Place, lay_out

@@ -29,8 +29,8 @@ from pathlib import Path
 from niyama_core.manifest_reader import ManifestReader
 from niyama_core.policies import SchedulerSettings
 from niyama_core.qos_section import read_scheduler
-from niyama_runtime.load_board import RedisSettings
 from niyama_runtime.profile_file import ProfileError, find_profile
+from niyama_runtime.redis_settings import RedisSettings
 from niyama_runtime.role_sections import LogSettings, read_log, read_redis, read_server_tls
 from niyama_runtime.tls import ServerTls
 

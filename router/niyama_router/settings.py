@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from niyama_core.manifest_reader import ManifestReader
 from niyama_runtime.grpc_channel import MAX_MESSAGE_BYTES
 from niyama_runtime.grpc_server import ServerSettings
-from niyama_runtime.load_board import RedisSettings
+from niyama_runtime.redis_settings import RedisSettings
 from niyama_runtime.role_sections import (
     LogSettings,
     check_address,

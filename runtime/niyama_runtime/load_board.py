@@ -19,13 +19,8 @@ from niyama_core.load import ReplicaLoad
 
 from niyama_runtime import load_board_layout as layout
 from niyama_runtime import wire
-from niyama_runtime.redis_connection import (
-    Client,
-    RedisConnection,
-    RedisSettings,
-    RedisSettingsError,
-    RedisUnavailableError,
-)
+from niyama_runtime.redis_connection import Client, RedisConnection, RedisUnavailableError
+from niyama_runtime.redis_settings import RedisSettings, RedisSettingsError
 
 __all__ = [
     "Change",

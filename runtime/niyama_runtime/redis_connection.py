@@ -8,7 +8,6 @@ costs its callers one timeout and not one each time.
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -22,6 +21,7 @@ from redis.credentials import CredentialProvider
 
 from niyama_runtime.backoff import Backoff
 from niyama_runtime.clock import Clock, MonotonicClock
+from niyama_runtime.redis_settings import RedisSettings, RedisSettingsError
 
 __all__ = ["RedisConnection", "RedisSettings", "RedisSettingsError", "RedisUnavailableError"]
 
@@ -38,28 +38,8 @@ _QUIET_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
-class RedisSettingsError(ValueError):
-    """URL or password file make no sense; the message says how to mend them."""
-
-
 class RedisUnavailableError(Exception):
     """Redis did not do what was asked, within the bound or at all. It may be back later."""
-
-
-@dataclass(frozen=True, slots=True)
-class RedisSettings:
-    """Where Redis is.
-
-    Attributes:
-        url: redis://HOST:PORT, rediss://HOST:PORT (TLS; `?ssl_ca_certs=FILE` names the roots) or unix:///PATH, with
-            USER@ for an ACL user.
-        password_file: holds the password; read again for each new connection, so that it can be changed.
-        timeout: seconds that one use may take, connecting included.
-    """
-
-    url: str
-    password_file: Path | None = None
-    timeout: float = 0.5
 
 
 class RedisConnection:

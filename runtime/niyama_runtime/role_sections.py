@@ -11,8 +11,8 @@ from niyama_core.manifest_reader import ManifestReader
 from niyama_core.service_sections import read_redis_url
 
 from niyama_runtime.addresses import BindError, parse_address
-from niyama_runtime.load_board import RedisSettings
 from niyama_runtime.logs import LEVELS
+from niyama_runtime.redis_settings import RedisSettings
 from niyama_runtime.tls import ClientTls, ServerTls
 
 __all__ = [

@@ -14,7 +14,8 @@ import redis.asyncio
 from niyama_runtime.backoff import Backoff
 from niyama_runtime.clock import VirtualClock
 from niyama_runtime.embedded_redis import EmbeddedRedis, find_redis_server
-from niyama_runtime.redis_connection import RedisConnection, RedisSettings, RedisSettingsError, RedisUnavailableError
+from niyama_runtime.redis_connection import RedisConnection, RedisUnavailableError
+from niyama_runtime.redis_settings import RedisSettings, RedisSettingsError
 
 NOBODY = "redis://127.0.0.1:1"
 
