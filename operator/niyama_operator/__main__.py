@@ -6,6 +6,7 @@ standard error.
 
 import argparse
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -43,11 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = ConfigFile(options.config, parse_settings).value
         logs.set_up(settings.log.level, as_json=settings.log.as_json)
+        _quieten()
         asyncio.run(_run(settings))
     except (BindError, ConfigError) as error:
         sys.stderr.write(f"niyama-operator: {error}\n")
         return 1
     return 0
+
+
+def _quieten() -> None:
+    """Keep the libraries from telling of every event and every probe."""
+    for name in ("kopf", "aiohttp.access"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 async def _run(settings: OperatorSettings) -> None:

@@ -21,7 +21,7 @@ __all__ = ["build_registry", "build_settings", "owner_of"]
 OnCluster = Callable[[Key, bool], None]
 OnOwned = Callable[[Key], None]
 
-_WATCH_SECONDS = 240.0
+_WATCH_SECONDS = 240  # an int: it travels as it is
 
 
 def build_registry(*, on_cluster: OnCluster, on_owned: OnOwned) -> kopf.OperatorRegistry:

@@ -1,4 +1,4 @@
-"""Where Redis is, as configuration files say it: apart from the connection, for those that read it and never connect."""
+"""Where Redis is, as configuration files say it; for those that read it and never connect, apart from connections."""
 
 from dataclasses import dataclass
 from pathlib import Path
