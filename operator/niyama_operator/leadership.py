@@ -111,7 +111,10 @@ class Leadership:
 
     async def _read(self) -> Manifest | None:
         lease = await self._api.get("Lease", self._settings.name, namespace=self._settings.namespace)
-        return None if lease is None else {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **lease}
+        if lease is None:
+            return None
+        # The chart makes one without a spec, so that it goes when the chart does.
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": {}, **lease}
 
     def _may_take(self, lease: Manifest) -> bool:
         """Return whether the Lease is ours, nobody's, or has not been renewed for its duration."""

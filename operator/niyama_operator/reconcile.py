@@ -156,4 +156,11 @@ class Reconciler:
         await self._api.apply(manifest, subresource="status")
         self._told_at[uid] = self._clock.now()
         for condition in news(status, former):
-            await self._api.create(event(resource, condition, now=now))
+            await self._tell_event(event(resource, condition, now=now))
+
+    async def _tell_event(self, told: Manifest) -> None:
+        """Write an Event; one that is refused, as in a namespace that is ending, is nobody's loss."""
+        try:
+            await self._api.create(told)
+        except ApiError as error:
+            _log.info("event_refused", error=str(error))
