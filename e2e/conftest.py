@@ -4,6 +4,7 @@ Run by `python -m pytest e2e`. The first test waits for the cluster: half a minu
 of an hour where the node's programs are to be built first.
 """
 
+import os
 import re
 import shutil
 from collections.abc import Generator, Iterator
@@ -14,12 +15,19 @@ import pytest
 
 from e2e import report
 from e2e.cluster import Cluster, running_cluster
+from e2e.figures import Figures
+from e2e.installation import SYSTEM, Installation, install
 from e2e.kubectl import Kubectl
+from e2e.niyama_clusters import fresh_namespace
 from e2e.node import Node
 from e2e.programs import ROOT, ProgramError
 
 FOLDER = ROOT / "out" / "e2e"
+FIGURES = FOLDER / "figures.txt"
 TEST_SECONDS = 600
+
+# Routers are found by the cluster's DNS, which only this resolver of gRPC's can be told to ask.
+os.environ.setdefault("GRPC_DNS_RESOLVER", "ares")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,6 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cluster() -> Iterator[Cluster]:
     """Yield the cluster; it is the same for all tests of a run."""
     shutil.rmtree(FOLDER / "report", ignore_errors=True)
+    FIGURES.unlink(missing_ok=True)
     with running_cluster(FOLDER) as running:
         yield running
 
@@ -57,6 +66,37 @@ def kubectl(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubect
     yield cluster.kubectl.within(name)
     with suppress(ProgramError):  # the test may have taken the API server away and failed
         cluster.kubectl("delete", "namespace", name, "--wait=false", "--request-timeout=10s")
+
+
+@pytest.fixture(scope="session")
+def figures(cluster: Cluster) -> Figures:
+    """Return where scenarios keep the figures that they are there for."""
+    return Figures(FIGURES)
+
+
+@pytest.fixture(scope="session")
+def niyama(cluster: Cluster) -> Iterator[Installation]:
+    """Yield Niyama, installed by its charts; it is the same for all tests of a run."""
+    yield install(cluster)
+    with suppress(ProgramError):
+        cluster.helm.uninstall("niyama", namespace=SYSTEM)
+
+
+@pytest.fixture(scope="module")
+def namespace(niyama: Installation, cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """Yield kubectl within a namespace that the tests of a module share, once Niyama is installed."""
+    name = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
+    with fresh_namespace(cluster.kubectl, f"e2e-{name}") as within:
+        yield within
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell the figures."""
+    lines = Figures(FIGURES).lines()
+    if lines:
+        terminalreporter.section("figures")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from e2e.cluster import Cluster
 from e2e.helm import Helm
 from e2e.images import Images
 from e2e.kubectl import Kubectl
@@ -71,9 +72,9 @@ class Installation:
         self.seconds[step] = time.monotonic() - began
 
 
-def install(kubectl: Kubectl, helm: Helm, *, images: Images) -> Installation:
+def install(cluster: Cluster) -> Installation:
     """Install both charts, and return what there is then."""
-    installation = Installation(kubectl.within(SYSTEM), helm, images)
+    installation = Installation(cluster.kubectl.within(SYSTEM), cluster.helm, cluster.images)
     installation.install_crds()
     installation.upgrade()
     return installation

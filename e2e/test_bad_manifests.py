@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from e2e.clusters import Cluster
 from e2e.installation import Installation
 from e2e.kubectl import Kubectl
+from e2e.niyama_clusters import NiyamaCluster
 from e2e.programs import ProgramError
 
 CLASS = {"name": "chat", "interactive": {"ttft": "6s"}}
@@ -111,7 +111,7 @@ TOLD: Mapping[str, tuple[Mapping[str, Any], str, tuple[str, ...]]] = {
 def test_the_api_server_refuses_it(niyama: Installation, namespace: Kubectl, wrong: str) -> None:
     spec, words = REFUSED[wrong]
     with pytest.raises(ProgramError) as refusal:
-        Cluster(namespace, "wrong").declare(**spec)
+        NiyamaCluster(namespace, "wrong").declare(**spec)
     for word in words:
         assert word in refusal.value.output
 
@@ -119,7 +119,7 @@ def test_the_api_server_refuses_it(niyama: Installation, namespace: Kubectl, wro
 @pytest.mark.parametrize("wrong", TOLD)
 def test_the_resource_tells_it(niyama: Installation, namespace: Kubectl, wrong: str) -> None:
     spec, reason, words = TOLD[wrong]
-    cluster = Cluster(namespace, "told").declare(**spec)
+    cluster = NiyamaCluster(namespace, "told").declare(**spec)
     message = cluster.wait_told(reason)
     for word in words:
         assert word in message
@@ -130,11 +130,11 @@ def test_the_resource_tells_it(niyama: Installation, namespace: Kubectl, wrong: 
 @pytest.mark.parametrize("name", ["a" * 51, "with.dot"])
 def test_a_name_of_which_no_service_can_be_made_is_refused(niyama: Installation, namespace: Kubectl, name: str) -> None:
     with pytest.raises(ProgramError, match=r"metadata\.name"):
-        Cluster(namespace, name).declare()
+        NiyamaCluster(namespace, name).declare()
 
 
 def test_scale_is_checked_too(niyama: Installation, namespace: Kubectl) -> None:
-    cluster = Cluster(namespace, "scaled").declare(replicas=1)
+    cluster = NiyamaCluster(namespace, "scaled").declare(replicas=1)
     with pytest.raises(ProgramError, match="1024"):
         cluster.scale(5000)
     namespace("delete", "nyc", "scaled")

@@ -2,10 +2,10 @@
 
 import time
 
-from e2e.clusters import CLASSES, Cluster
 from e2e.figures import Figures
 from e2e.installation import Installation
 from e2e.kubectl import Kubectl
+from e2e.niyama_clusters import CLASSES, NiyamaCluster
 from e2e.traffic import Traffic, traffic
 from e2e.waiting import eventually
 
@@ -16,7 +16,7 @@ def assert_nothing_lost(account: Traffic) -> None:
 
 
 def test_scaling_loses_nothing(niyama: Installation, namespace: Kubectl, figures: Figures) -> None:
-    cluster = Cluster(namespace).declare()
+    cluster = NiyamaCluster(namespace).declare()
     cluster.wait_settled()
     with traffic(cluster.address()) as account:
         for replicas in (4, 1):
@@ -30,7 +30,7 @@ def test_scaling_loses_nothing(niyama: Installation, namespace: Kubectl, figures
 
 
 def test_a_rolling_change_loses_nothing(niyama: Installation, namespace: Kubectl, figures: Figures) -> None:
-    cluster = Cluster(namespace).declare()
+    cluster = NiyamaCluster(namespace).declare()
     cluster.wait_settled()
     before = cluster.starts("replica")
     with traffic(cluster.address()) as account:
@@ -45,7 +45,7 @@ def test_a_rolling_change_loses_nothing(niyama: Installation, namespace: Kubectl
 
 
 def test_changed_classes_need_no_restart(niyama: Installation, namespace: Kubectl, figures: Figures) -> None:
-    cluster = Cluster(namespace).declare(rollout={"drainGrace": "20s"})
+    cluster = NiyamaCluster(namespace).declare(rollout={"drainGrace": "20s"})
     cluster.wait_settled()
     before = cluster.starts("replica", "router")
     with traffic(cluster.address()) as account:
@@ -64,7 +64,7 @@ def test_changed_classes_need_no_restart(niyama: Installation, namespace: Kubect
 def test_the_operators_end_and_upgrade_touch_no_cluster(
     niyama: Installation, namespace: Kubectl, figures: Figures
 ) -> None:
-    cluster = Cluster(namespace).declare()
+    cluster = NiyamaCluster(namespace).declare()
     cluster.wait_settled()
     before = cluster.starts("replica", "router", "redis")
     with traffic(cluster.address()) as account:

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from e2e.clusters import Cluster
 from e2e.figures import Figures
 from e2e.installation import Installation
 from e2e.kubectl import Kubectl
+from e2e.niyama_clusters import NiyamaCluster
 from e2e.waiting import eventually
 
 QUIET_SECONDS = float(os.environ.get("NIYAMA_E2E_QUIET_SECONDS", "45"))
@@ -25,7 +25,7 @@ EDITS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def marks(cluster: Cluster) -> dict[tuple[str, str], tuple[str, str]]:
+def marks(cluster: NiyamaCluster) -> dict[tuple[str, str], tuple[str, str]]:
     """Return uid and version of every owned object."""
     return {
         (item["kind"], item["metadata"]["name"]): (item["metadata"]["uid"], item["metadata"]["resourceVersion"])
@@ -41,7 +41,7 @@ def content(document: Mapping[str, Any]) -> str:
 
 
 def test_every_object_comes_back(niyama: Installation, namespace: Kubectl, figures: Figures) -> None:
-    cluster = Cluster(namespace).declare()
+    cluster = NiyamaCluster(namespace).declare()
     cluster.wait_settled()
     slowest: dict[str, float] = {}
     for item in cluster.owned():
@@ -92,7 +92,7 @@ def _intent(document: Any) -> Any:  # noqa: ANN401
 
 
 def test_what_nobody_touches_is_not_written(niyama: Installation, namespace: Kubectl, figures: Figures) -> None:
-    cluster = Cluster(namespace).declare()
+    cluster = NiyamaCluster(namespace).declare()
     cluster.wait_settled()
     time.sleep(3)
     before, status_before = marks(cluster), cluster.resource()["metadata"]["resourceVersion"]

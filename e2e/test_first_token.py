@@ -5,10 +5,10 @@ import time
 
 from niyama_client import Client
 
-from e2e.clusters import Cluster
 from e2e.figures import Figures
 from e2e.installation import Installation
 from e2e.kubectl import Kubectl
+from e2e.niyama_clusters import NiyamaCluster
 from e2e.programs import ROOT
 from e2e.waiting import eventually
 
@@ -20,7 +20,7 @@ async def first_token(address: str) -> None:
 
 
 def test_the_smallest_manifest_serves(niyama: Installation, namespace: Kubectl, figures: Figures) -> None:
-    cluster = Cluster(namespace, "minimal")
+    cluster = NiyamaCluster(namespace, "minimal")
     steps = {f"helm install {chart}": seconds for chart, seconds in niyama.seconds.items()}
     began = time.monotonic()
 

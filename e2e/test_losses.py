@@ -6,22 +6,22 @@ from collections.abc import Callable
 
 import pytest
 
-from e2e.clusters import Cluster
 from e2e.figures import Figures
 from e2e.installation import Installation
 from e2e.kubectl import Kubectl
+from e2e.niyama_clusters import NiyamaCluster
 from e2e.node import Node
 from e2e.traffic import traffic
 
 
 @pytest.fixture
-def cluster(niyama: Installation, namespace: Kubectl) -> Cluster:
-    cluster = Cluster(namespace).declare()
+def llama(niyama: Installation, namespace: Kubectl) -> NiyamaCluster:
+    cluster = NiyamaCluster(namespace).declare()
     cluster.wait_settled()
     return cluster
 
 
-def survive(cluster: Cluster, what: str, *, happen: Callable[[], object], figures: Figures) -> None:
+def survive(cluster: NiyamaCluster, what: str, *, happen: Callable[[], object], figures: Figures) -> None:
     """Let something happen under load; no request may be lost, and the cluster must be whole again."""
     with traffic(cluster.address()) as account:
         time.sleep(2)
@@ -36,32 +36,34 @@ def survive(cluster: Cluster, what: str, *, happen: Callable[[], object], figure
     assert (account.errors[:5], account.num_lost) == ([], 0), account.summary()
 
 
-def test_a_replica_that_is_killed_loses_nothing(cluster: Cluster, node: Node, figures: Figures) -> None:
-    victim = cluster.pod_names("replica")[0]
-    survive(cluster, "kill -9 of an agent", happen=lambda: node.kill(f"niyama-agent.*{victim}"), figures=figures)
+def test_a_replica_that_is_killed_loses_nothing(llama: NiyamaCluster, node: Node, figures: Figures) -> None:
+    victim = llama.pod_names("replica")[0]
+    (status,) = llama.kubectl.get("pod", victim)["status"]["containerStatuses"]
+    kill = lambda: node.kill_container(status["containerID"])  # noqa: E731
+    survive(llama, "kill -9 of an agent", happen=kill, figures=figures)
 
 
-def test_a_replica_that_is_deleted_loses_nothing(cluster: Cluster, figures: Figures) -> None:
-    victim = cluster.pod_names("replica")[0]
-    delete = lambda: cluster.kubectl("delete", "pod", victim, "--wait=false")  # noqa: E731
-    survive(cluster, "replica pod deleted", happen=delete, figures=figures)
+def test_a_replica_that_is_deleted_loses_nothing(llama: NiyamaCluster, figures: Figures) -> None:
+    victim = llama.pod_names("replica")[0]
+    delete = lambda: llama.kubectl("delete", "pod", victim, "--wait=false")  # noqa: E731
+    survive(llama, "replica pod deleted", happen=delete, figures=figures)
 
 
-def test_a_replica_that_is_evicted_loses_nothing(cluster: Cluster, figures: Figures) -> None:
-    victim = cluster.pod_names("replica")[0]
-    path = f"/api/v1/namespaces/{cluster.kubectl.namespace}/pods/{victim}/eviction"
+def test_a_replica_that_is_evicted_loses_nothing(llama: NiyamaCluster, figures: Figures) -> None:
+    victim = llama.pod_names("replica")[0]
+    path = f"/api/v1/namespaces/{llama.kubectl.namespace}/pods/{victim}/eviction"
     eviction = json.dumps({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": victim}})
-    evict = lambda: cluster.kubectl("create", "--raw", path, "--filename=-", stdin=eviction)  # noqa: E731
-    survive(cluster, "replica pod evicted", happen=evict, figures=figures)
+    evict = lambda: llama.kubectl("create", "--raw", path, "--filename=-", stdin=eviction)  # noqa: E731
+    survive(llama, "replica pod evicted", happen=evict, figures=figures)
 
 
-def test_a_router_that_is_deleted_loses_nothing(cluster: Cluster, figures: Figures) -> None:
-    victim = cluster.pod_names("router")[0]
-    delete = lambda: cluster.kubectl("delete", "pod", victim, "--wait=false")  # noqa: E731
-    survive(cluster, "router pod deleted", happen=delete, figures=figures)
+def test_a_router_that_is_deleted_loses_nothing(llama: NiyamaCluster, figures: Figures) -> None:
+    victim = llama.pod_names("router")[0]
+    delete = lambda: llama.kubectl("delete", "pod", victim, "--wait=false")  # noqa: E731
+    survive(llama, "router pod deleted", happen=delete, figures=figures)
 
 
-def test_a_redis_that_is_deleted_costs_nothing(cluster: Cluster, figures: Figures) -> None:
-    victim = cluster.pod_names("redis")[0]
-    delete = lambda: cluster.kubectl("delete", "pod", victim, "--wait=false", "--grace-period=1")  # noqa: E731
-    survive(cluster, "Redis pod deleted", happen=delete, figures=figures)
+def test_a_redis_that_is_deleted_costs_nothing(llama: NiyamaCluster, figures: Figures) -> None:
+    victim = llama.pod_names("redis")[0]
+    delete = lambda: llama.kubectl("delete", "pod", victim, "--wait=false", "--grace-period=1")  # noqa: E731
+    survive(llama, "Redis pod deleted", happen=delete, figures=figures)

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from e2e.clusters import Cluster, fresh_namespace
 from e2e.figures import Figures
 from e2e.installation import SYSTEM, Installation
 from e2e.kubectl import Kubectl
+from e2e.niyama_clusters import NiyamaCluster, fresh_namespace
 from e2e.programs import ROOT
 from e2e.traffic import traffic
 from e2e.waiting import eventually
@@ -36,7 +36,7 @@ def compare(name: str, text: str) -> None:
 
 
 def test_accounts_have_the_rights_that_are_written_down(niyama: Installation, namespace: Kubectl) -> None:
-    Cluster(namespace, "rights").declare(replicas=1)
+    NiyamaCluster(namespace, "rights").declare(replicas=1)
     eventually(lambda: namespace.get("serviceaccount", "rights"), within=30)
     compare("rights-operator.txt", rights(namespace, f"{SYSTEM}:niyama"))
     compare("rights-operator-at-home.txt", rights(niyama.kubectl, f"{SYSTEM}:niyama"))
@@ -51,7 +51,7 @@ def test_the_chart_tests_itself(niyama: Installation) -> None:
 def test_clusters_serve_on_without_an_operator_and_leave_nothing(
     niyama: Installation, namespace: Kubectl, figures: Figures
 ) -> None:
-    cluster = Cluster(namespace, "alone").declare()
+    cluster = NiyamaCluster(namespace, "alone").declare()
     cluster.wait_settled()
     with traffic(cluster.address()) as account:
         niyama.uninstall()
@@ -74,7 +74,7 @@ def test_an_operator_of_one_namespace_needs_no_rights_elsewhere(niyama: Installa
     niyama.uninstall()
     with fresh_namespace(kubectl, "e2e-own") as own:
         niyama.upgrade(namespaces=["e2e-own"])
-        cluster = Cluster(own).declare(replicas=1)
+        cluster = NiyamaCluster(own).declare(replicas=1)
         cluster.wait_settled()
         roles = niyama.kubectl.items("clusterroles,clusterrolebindings")
         assert [item["metadata"]["name"] for item in roles if "niyama" in item["metadata"]["name"]] == []

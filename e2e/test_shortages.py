@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from e2e.clusters import Cluster
 from e2e.figures import Figures
 from e2e.installation import Installation
 from e2e.kubectl import Kubectl
+from e2e.niyama_clusters import NiyamaCluster
 from e2e.waiting import eventually
 
 
@@ -20,66 +20,66 @@ def offer_gpus(kubectl: Kubectl, number: int) -> None:
 
 
 @pytest.fixture
-def cluster(niyama: Installation, namespace: Kubectl) -> Cluster:
-    return Cluster(namespace, "short")
+def short(niyama: Installation, namespace: Kubectl) -> NiyamaCluster:
+    return NiyamaCluster(namespace, "short")
 
 
 def test_gpus_that_are_short_are_told_and_a_rollout_goes_on_without_spare_ones(
-    cluster: Cluster, figures: Figures
+    short: NiyamaCluster, figures: Figures
 ) -> None:
-    offer_gpus(cluster.kubectl, 1)
+    offer_gpus(short.kubectl, 1)
     gpus = {"gpus": 1, "requests": {"cpu": "20m", "memory": "64Mi"}}
-    cluster.declare(resources=gpus)
-    message = cluster.wait_told("InsufficientGpus")
+    short.declare(resources=gpus)
+    message = short.wait_told("InsufficientGpus")
     assert "nvidia.com/gpu" in message
-    assert "InsufficientGpus" in cluster.kubectl("get", "nyc", "short")
+    assert "InsufficientGpus" in short.kubectl("get", "nyc", "short")
     figures.add("7 too few GPUs", message)
-    offer_gpus(cluster.kubectl, 2)
-    cluster.wait_settled()
+    offer_gpus(short.kubectl, 2)
+    short.wait_settled()
 
     # Two replicas on two GPUs: there is no spare one for a new replica to be ready on before an old one goes.
-    before = cluster.starts("replica")
-    cluster.declare(resources=gpus, engine={"type": "paced", "noise": 0.05})
-    eventually(lambda: cluster.condition("Progressing")["reason"] == "ReplacingInPlace", within=60)
-    eventually(lambda: not cluster.starts("replica").keys() & before.keys(), within=120)
-    cluster.wait_settled()
-    cluster.kubectl("delete", "nyc", "short")
-    offer_gpus(cluster.kubectl, 0)
+    before = short.starts("replica")
+    short.declare(resources=gpus, engine={"type": "paced", "noise": 0.05})
+    eventually(lambda: short.condition("Progressing")["reason"] == "ReplacingInPlace", within=60)
+    eventually(lambda: not short.starts("replica").keys() & before.keys(), within=120)
+    short.wait_settled()
+    short.kubectl("delete", "nyc", "short")
+    offer_gpus(short.kubectl, 0)
 
 
-def test_an_image_that_is_missing_is_told(niyama: Installation, cluster: Cluster, figures: Figures) -> None:
-    cluster.declare(engine={"type": "paced", "image": "localhost/none:1"})
-    message = cluster.wait_told("ImagePullFailed")
+def test_an_image_that_is_missing_is_told(niyama: Installation, short: NiyamaCluster, figures: Figures) -> None:
+    short.declare(engine={"type": "paced", "image": "localhost/none:1"})
+    message = short.wait_told("ImagePullFailed")
     assert "localhost/none:1" in message
     figures.add("7 image missing", message)
-    cluster.declare(engine={"type": "paced"})
-    cluster.wait_settled()
-    cluster.kubectl("delete", "nyc", "short")
+    short.declare(engine={"type": "paced"})
+    short.wait_settled()
+    short.kubectl("delete", "nyc", "short")
 
 
-def test_what_an_agent_says_at_its_end_is_told(cluster: Cluster, figures: Figures) -> None:
-    cluster.declare(engine={"type": "paced", "profile": "h200-no-such-model"})
-    message = cluster.wait_told("CrashLoop")
+def test_what_an_agent_says_at_its_end_is_told(short: NiyamaCluster, figures: Figures) -> None:
+    short.declare(engine={"type": "paced", "profile": "h200-no-such-model"})
+    message = short.wait_told("CrashLoop")
     assert "engine.profile" in message
     assert "h200-no-such-model" in message
     figures.add("7 profile missing", message)
-    cluster.declare(engine={"type": "paced"})
-    cluster.wait_settled()
-    cluster.kubectl("delete", "nyc", "short")
+    short.declare(engine={"type": "paced"})
+    short.wait_settled()
+    short.kubectl("delete", "nyc", "short")
 
 
-def test_a_secret_that_is_missing_is_told(niyama: Installation, cluster: Cluster, figures: Figures) -> None:
+def test_a_secret_that_is_missing_is_told(niyama: Installation, short: NiyamaCluster, figures: Figures) -> None:
     secret = {"name": "redis", "key": "password"}
-    cluster.declare(redis={"external": {"url": "redis://nowhere:6379/0", "passwordSecret": secret}})
-    message = cluster.wait_told("MountFailed")
+    short.declare(redis={"external": {"url": "redis://nowhere:6379/0", "passwordSecret": secret}})
+    message = short.wait_told("MountFailed")
     assert '"redis" not found' in message
     figures.add("7 Redis' Secret missing", message)
-    cluster.kubectl("create", "secret", "generic", "redis", "--from-literal=password=wrong")
+    short.kubectl("create", "secret", "generic", "redis", "--from-literal=password=wrong")
     # The Redis is still nowhere: the cluster serves, and says so.
-    told = cluster.wait_told("RedisUnavailable", within=150)
+    told = short.wait_told("RedisUnavailable", within=150)
     assert "spec.redis" in told
-    assert cluster.condition("Ready")["status"] == "True"
-    cluster.declare(redis={"embedded": {}})
-    eventually(lambda: cluster.condition("Degraded")["status"] == "False", within=60)
-    cluster.wait_settled()
-    cluster.kubectl("delete", "nyc", "short")
+    assert short.condition("Ready")["status"] == "True"
+    short.declare(redis={"embedded": {}})
+    eventually(lambda: short.condition("Degraded")["status"] == "False", within=60)
+    short.wait_settled()
+    short.kubectl("delete", "nyc", "short")

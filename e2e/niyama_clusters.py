@@ -8,7 +8,7 @@ from typing import Any
 from e2e.kubectl import Kubectl
 from e2e.waiting import eventually
 
-__all__ = ["Cluster", "fresh_namespace"]
+__all__ = ["NiyamaCluster", "fresh_namespace"]
 
 CLASSES = [
     {"name": "chat", "interactive": {"ttft": "6s", "tbt": "100ms"}, "default": True},
@@ -27,7 +27,7 @@ USUAL: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class NiyamaCluster:
     """One NiyamaCluster.
 
     Attributes:
@@ -38,7 +38,7 @@ class Cluster:
     kubectl: Kubectl
     name: str = "llama"
 
-    def declare(self, **spec: Any) -> "Cluster":  # noqa: ANN401, as a manifest has them
+    def declare(self, **spec: Any) -> "NiyamaCluster":  # noqa: ANN401, as a manifest has them
         """Apply the usual manifest with these fields of the spec, and return the cluster."""
         self.kubectl.apply(self.manifest(**spec))
         return self
