@@ -15,10 +15,10 @@ import pytest
 
 from e2e import report
 from e2e.cluster import Cluster, running_cluster
+from e2e.declared_clusters import fresh_namespace
 from e2e.figures import Figures
 from e2e.installation import SYSTEM, Installation, install
 from e2e.kubectl import Kubectl
-from e2e.niyama_clusters import fresh_namespace
 from e2e.node import Node
 from e2e.programs import ROOT, ProgramError
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from e2e.declared_clusters import NiyamaCluster
 from e2e.installation import Installation
 from e2e.kubectl import Kubectl
-from e2e.niyama_clusters import NiyamaCluster
 from e2e.programs import ProgramError
 
 CLASS = {"name": "chat", "interactive": {"ttft": "6s"}}

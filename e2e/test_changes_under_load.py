@@ -2,10 +2,10 @@
 
 import time
 
+from e2e.declared_clusters import CLASSES, NiyamaCluster
 from e2e.figures import Figures
 from e2e.installation import Installation
 from e2e.kubectl import Kubectl
-from e2e.niyama_clusters import CLASSES, NiyamaCluster
 from e2e.traffic import Traffic, traffic
 from e2e.waiting import eventually
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from e2e.declared_clusters import NiyamaCluster
 from e2e.figures import Figures
 from e2e.installation import Installation
 from e2e.kubectl import Kubectl
-from e2e.niyama_clusters import NiyamaCluster
 from e2e.waiting import eventually
 
 QUIET_SECONDS = float(os.environ.get("NIYAMA_E2E_QUIET_SECONDS", "45"))

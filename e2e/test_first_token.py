@@ -5,10 +5,10 @@ import time
 
 from niyama_client import Client
 
+from e2e.declared_clusters import NiyamaCluster
 from e2e.figures import Figures
 from e2e.installation import Installation
 from e2e.kubectl import Kubectl
-from e2e.niyama_clusters import NiyamaCluster
 from e2e.programs import ROOT
 from e2e.waiting import eventually
 

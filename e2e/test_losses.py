@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from e2e.declared_clusters import NiyamaCluster
 from e2e.figures import Figures
 from e2e.installation import Installation
 from e2e.kubectl import Kubectl
-from e2e.niyama_clusters import NiyamaCluster
 from e2e.node import Node
 from e2e.traffic import traffic
 

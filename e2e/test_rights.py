@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
+from e2e.declared_clusters import NiyamaCluster, fresh_namespace
 from e2e.figures import Figures
 from e2e.installation import SYSTEM, Installation
 from e2e.kubectl import Kubectl
-from e2e.niyama_clusters import NiyamaCluster, fresh_namespace
 from e2e.programs import ROOT
 from e2e.traffic import traffic
 from e2e.waiting import eventually

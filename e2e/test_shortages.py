@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from e2e.declared_clusters import NiyamaCluster
 from e2e.figures import Figures
 from e2e.installation import Installation
 from e2e.kubectl import Kubectl
-from e2e.niyama_clusters import NiyamaCluster
 from e2e.waiting import eventually
 
 

@@ -14,13 +14,15 @@ _TOLD = ("Ready", "Degraded", "Progressing")
 
 
 def news(status: Mapping[str, Any], former: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the conditions whose status or reason is another than before, of those that are told."""
+    """Return the conditions whose status or reason is another than before, of those that are told; each reason once."""
     before = {item["type"]: (item["status"], item["reason"]) for item in former.get("conditions", ())}
-    return [
+    changed = [
         item
         for item in status.get("conditions", ())
         if item["type"] in _TOLD and before.get(item["type"]) != (item["status"], item["reason"])
     ]
+    # One word is told once, by the condition that has it first.
+    return list({item["reason"]: item for item in reversed(changed)}.values())[::-1]
 
 
 def event(resource: Mapping[str, Any], condition: Mapping[str, Any], *, now: str) -> Manifest:

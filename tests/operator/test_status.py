@@ -113,17 +113,15 @@ def test_figures_of_classes_are_written_once_a_minute_and_all_else_at_once() -> 
     assert is_worth_writing(status_of(an_observation(a_router())), former, seconds_since_last=0)
 
 
-def test_events_tell_what_changed_and_warn_of_what_is_bad() -> None:
+def test_events_tell_what_changed_once_and_warn_of_what_is_bad() -> None:
     good = with_times(status_of(an_observation(a_pod(), a_router())), {}, now="then")
     bad = with_times(status_of(an_observation(a_router()), PROBLEM), good, now="now")
-    assert news(good, good) == []
-    changed = news(bad, good)
-    assert {item["type"] for item in changed} >= {"Ready", "Degraded"}
     resource = {"metadata": {"name": "llama", "namespace": "models", "uid": "u"}}
-    events = {item["type"]: event(resource, item, now="now")["type"] for item in changed}
-    assert (events["Ready"], events["Degraded"]) == ("Warning", "Warning")
-    assert all(
-        event(resource, item, now="now")["type"] == "Normal"
-        for item in news(bad | {"conditions": good["conditions"]}, bad)
-        if item["type"] != "Progressing"
-    )
+
+    def told(status: Manifest, former: Manifest) -> dict[str, str]:
+        events = [event(resource, item, now="now") for item in news(status, former)]
+        return {item["reason"]: item["type"] for item in events}
+
+    assert told(good, good) == {}
+    assert told(bad, good) == {"InsufficientGpus": "Warning", "Scaling": "Normal"}
+    assert told(good, bad) == {"AllReady": "Normal", "NoProblem": "Normal", "Settled": "Normal"}
