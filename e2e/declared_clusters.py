@@ -98,7 +98,7 @@ class NiyamaCluster:
         """Return how often containers have been started anew, by the uid of their pod."""
         pods = [pod for role in roles for pod in self.pods(role)]
         return {
-            pod["metadata"]["uid"]: sum(status["restartCount"] for status in pod["status"]["containerStatuses"])
+            pod["metadata"]["uid"]: sum(status["restartCount"] for status in pod["status"].get("containerStatuses", ()))
             for pod in pods
         }
 

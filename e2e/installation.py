@@ -57,9 +57,11 @@ class Installation:
         }
 
     def operator_pod(self) -> str:
-        """Return the name of the operator's pod."""
-        (pod,) = self.kubectl.items("pods", "--selector=app.kubernetes.io/component=operator")
-        return str(pod["metadata"]["name"])
+        """Return the name of an operator's pod that has not been told to end."""
+        pods = self.kubectl.items("pods", "--selector=app.kubernetes.io/component=operator")
+        staying = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        assert staying, "no operator is there"
+        return str(staying[0])
 
     def operator_restarts(self) -> int:
         """Return how often the operator's container has been started anew."""

@@ -1,6 +1,9 @@
 """Scenario 2: whatever is changed in good order under load costs no request and no pod that need not restart."""
 
+import asyncio
 import time
+
+from niyama_client import Client
 
 from e2e.declared_clusters import CLASSES, NiyamaCluster
 from e2e.figures import Figures
@@ -8,6 +11,12 @@ from e2e.installation import Installation
 from e2e.kubectl import Kubectl
 from e2e.traffic import Traffic, traffic
 from e2e.waiting import eventually
+
+
+async def classes_of(address: str) -> set[str]:
+    """Return the classes that the routers know, as one of them tells."""
+    async with Client(address) as client:
+        return {row.qos_class for row in (await client.status()).classes}
 
 
 def assert_nothing_lost(account: Traffic) -> None:

@@ -18,6 +18,8 @@ __all__ = ["ControlLoop"]
 
 _ASK_SECONDS = 10.0
 _RESYNC_SECONDS = 300.0
+# After it, what the API server refused is tried again: a quota, a right, an object that was in the way may have changed.
+_REFUSED_SECONDS = 15.0
 _MEASURE_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -108,7 +110,8 @@ class ControlLoop:
     async def _reconcile(self, key: Key) -> None:
         with self.metrics.reconcile_seconds.time():
             try:
-                await self._reconciler.reconcile(key)
+                if not await self._reconciler.reconcile(key):
+                    self._queue.add(key, after=_REFUSED_SECONDS)
             except BaseException:
                 self.metrics.reconcile_errors.inc()
                 raise

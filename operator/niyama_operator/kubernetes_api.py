@@ -222,6 +222,7 @@ def _answer(status: int, content: bytes) -> Manifest:
     if status < 300:
         return document
     message = document.get("message") or content[:200].decode(errors="replace") or f"HTTP status {status}"
-    if status in (429, 500, 502, 503, 504):
+    # 500 is how it refuses a manifest whose types it cannot make sense of.
+    if status in (429, 502, 503, 504):
         raise ApiUnavailableError(f"{status}: {message}")
     raise ApiError(status, str(document.get("reason") or status), message=str(message))

@@ -55,8 +55,10 @@ class Reconciler:
         self._applied: dict[str, AppliedObjects] = {}
         self._told_at: dict[str, float] = {}
 
-    async def reconcile(self, key: Key) -> None:
+    async def reconcile(self, key: Key) -> bool:
         """Bring one cluster to what was declared; of one that is gone, the garbage collector does the rest.
+
+        Returns whether all of it could be done: what the API server refused may succeed later, without an event.
 
         Raises:
             ApiError: refused.
@@ -65,19 +67,20 @@ class Reconciler:
         resource = await self._api.get("NiyamaCluster", key.name, namespace=key.namespace)
         if resource is None or "deletionTimestamp" in resource["metadata"]:
             self._views.forget(key)
-            return
+            return True
         try:
             spec = parse_cluster(resource)
         except ManifestError as error:
             await self._tell_broken(resource, error)
-            return
+            return True
         blueprint = Blueprint.of(spec, resource["metadata"]["uid"], defaults=self._defaults)
         observation = await self._observe(key)
-        findings = [] if spec.suspend else await self._converge(key, blueprint, observation=observation)
-        findings += check_all(blueprint, observation)
+        refused = [] if spec.suspend else await self._converge(key, blueprint, observation=observation)
+        findings = refused + check_all(blueprint, observation)
         generation = resource["metadata"].get("generation", 0)
         status = status_document(blueprint, observation, findings=findings, generation=generation)
         await self._tell(resource, status)
+        return not refused
 
     async def _observe(self, key: Key) -> Observation:
         observation = await observe(

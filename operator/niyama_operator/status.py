@@ -18,6 +18,7 @@ from niyama_operator.rollout import REPLACE, is_rolling
 __all__ = ["Condition", "broken_status", "is_worth_writing", "status_document", "with_times"]
 
 _ATTAINED = 0.99
+_FIGURES_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,12 @@ def is_worth_writing(status: Manifest, former: Mapping[str, Any], *, seconds_sin
     """Return whether a status should be written: on a change, and figures of classes at most once a minute."""
     if status == former:
         return False
-    changing = ("classes",)
-    same_else = {k: v for k, v in status.items() if k not in changing} == {
-        k: v for k, v in former.items() if k not in changing
-    }
-    return not same_else or seconds_since_last >= 60.0
+    return _without_figures(status) != _without_figures(former) or seconds_since_last >= _FIGURES_SECONDS
+
+
+def _without_figures(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a status with the names of its classes only."""
+    return {**status, "classes": [item["name"] for item in status.get("classes", ())]}
 
 
 def _ready(blueprint: Blueprint, observation: Observation, *, findings: Sequence[Finding]) -> Condition:
