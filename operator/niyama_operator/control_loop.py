@@ -18,7 +18,7 @@ __all__ = ["ControlLoop"]
 
 _ASK_SECONDS = 10.0
 _RESYNC_SECONDS = 300.0
-# After it, what the API server refused is tried again: a quota, a right, an object that was in the way may have changed.
+# After it, what the API server refused is tried again: a quota or a right may have changed.
 _REFUSED_SECONDS = 15.0
 _MEASURE_SECONDS = 1.0
 
