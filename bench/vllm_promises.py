@@ -30,10 +30,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 
-from niyama_agent.delivery import Delivery
 from niyama_agent.engine import EngineRequest, Finished, TokensEmitted
 from niyama_agent.vllm_answer import sampling_params
 from niyama_agent.vllm_engine import VllmEngine, VllmSettings
+from niyama_core.delivery import Delivery
 from niyama_core.slo import Importance, Interactive
 from niyama_runtime.clock import MonotonicClock
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -139,7 +139,7 @@ async def _serve(engine: Stock | VllmEngine, asked: Asked, *, name: str, began: 
     async with aclosing(engine.generate(request)) as events:  # type: ignore[type-var]
         async for event in events:
             if isinstance(event, TokensEmitted):
-                given.take(event)
+                given.take(event.emitted_at)
     given.is_complete = given.delivery.num_tokens == asked.num_output_tokens
     return given
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from statistics import median
 
-from niyama_agent.delivery import Delivery
 from niyama_agent.engine import EngineRequest, TokensEmitted
+from niyama_core.delivery import Delivery
 from niyama_core.request import Request
 from niyama_core.slo import Batch, Importance, Interactive, Promise
 
@@ -99,7 +99,7 @@ class Given:
         if isinstance(self.asked.promise.slo, Interactive):
             last = () if self.delivery.last_at is None else (self.delivery.last_at,)
             self.gaps += [after - before for before, after in pairwise((*last, *event.emitted_at))]
-        self.delivery.take(event)
+        self.delivery.take(event.emitted_at)
 
     @property
     def is_on_time(self) -> bool:

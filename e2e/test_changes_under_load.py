@@ -1,5 +1,6 @@
 """Scenario 2: whatever is changed in good order under load costs no request and no pod that need not restart."""
 
+import asyncio
 import time
 
 from niyama_client import Client

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from niyama.v1 import generation_pb2
+from niyama_core.delivery import Delivery, Relegation
 from niyama_core.slo import Promise
 from niyama_runtime import wire
 
-from niyama_agent.delivery import Delivery, Relegation
 from niyama_agent.engine import Finished, FinishReason, HandBackReason, TokensEmitted
 
 __all__ = ["accepted", "completion", "handed_back", "relegated", "tokens"]

@@ -9,11 +9,11 @@ from typing import Any, Never, assert_never
 
 import grpc
 from niyama.v1 import describe_pb2, generation_pb2, load_pb2, replica_pb2, replica_pb2_grpc
+from niyama_core.delivery import Delivery
 from niyama_runtime import status, wire
 from niyama_runtime.status import Failure, FieldViolation
 
 from niyama_agent import answer_messages
-from niyama_agent.delivery import Delivery
 from niyama_agent.drain import Drain
 from niyama_agent.engine import (
     Aborted,
@@ -174,7 +174,7 @@ class ReplicaService(replica_pb2_grpc.ReplicaServicer):
         """Take in an event; return what the request has ended with if there is no other."""
         match event:
             case TokensEmitted():
-                delivery.take(event)
+                delivery.take(event.emitted_at)
             case Relegated(before_first_token=before_first_token):
                 delivery.relegate(before_first_token=before_first_token)
                 self._metrics.observe_relegation(delivery.promise.qos_class)

@@ -6,11 +6,11 @@ Names begin with `niyama_engine_`, so that they never clash with a router's; eve
 
 from collections.abc import Sequence
 
+from niyama_core.delivery import Delivery
 from niyama_core.journal import IterationRecord
 from niyama_core.load import ReplicaLoad
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from niyama_agent.delivery import Delivery
 from niyama_agent.engine import EngineFacts, EngineLoad
 from niyama_agent.identity import Identity
 

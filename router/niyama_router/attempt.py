@@ -76,6 +76,7 @@ class Attempt:
         self.berth = berth
         self._call = call
         self._journey = journey
+        self._first_position = journey.num_delivered
         self._was_accepted = False
 
     async def relay(self, sink: Sink) -> Ending:
@@ -102,7 +103,7 @@ class Attempt:
         self.berth.booking.close()
 
     async def _relay(self, sink: Sink) -> Ending:
-        read, write, journey = self._call.read, sink.write, self._journey
+        read, write, journey, given = self._call.read, sink.write, self._journey, self._journey.given
         while True:
             message = await read()
             if not isinstance(message, generation_pb2.GenerateResponse):  # grpc.aio.EOF
@@ -113,12 +114,14 @@ class Attempt:
                     return ending
                 continue
             tokens = message.tokens
-            position = journey.num_delivered
+            position = len(given)
             if tokens.position != position or not journey.is_accepted:
                 return self._breach(f"sent token {tokens.position} where {position} is next")
-            if position == 0:
+            if len(tokens.emitted_us) != len(tokens.token_ids):
+                return self._breach(f"sent {len(tokens.token_ids)} tokens with {len(tokens.emitted_us)} times")
+            if position == self._first_position:
                 self.berth.booking.settle()
-            journey.num_delivered = position + len(tokens.token_ids)
+            given.take(tokens)
             await write(message)
 
     async def _other(self, message: generation_pb2.GenerateResponse, sink: Sink) -> Ending | None:

@@ -3,8 +3,7 @@
     place -> relay -> completed                                   the rule
                    -> relegated before its first token            another replica that can be on time, else it stays
                    -> handed back                                 another replica
-                   -> lost before its first token                 another replica
-                   -> lost after it                               an error that says how many tokens were delivered
+                   -> lost                                        another replica, behind the tokens that the client has
 
 The client sees one stream. When it goes, the task that serves it is cancelled, and with it whatever is open.
 """
@@ -94,11 +93,18 @@ class Dispatcher:
                         return elsewhere
                     await _tell_relegated(journey, message, sink=sink)
                 case Completed(message):
-                    message.completion.num_moves = journey.num_moves
+                    self._close(journey, message.completion)
                     await sink.write(message)
                     return ending
                 case _:
                     return ending
+
+    @staticmethod
+    def _close(journey: Journey, completion: generation_pb2.Completion) -> None:
+        """Put into a closing message what only the router knows."""
+        completion.num_moves = journey.num_moves
+        if journey.num_resumed:
+            journey.given.judge(completion, journey.admitted.promise)
 
     def _open(self, journey: Journey, berth: Berth) -> Attempt:
         now = self._clock.now()
@@ -136,14 +142,19 @@ class Dispatcher:
         if is_about_the_request(failure, journey):
             raise RequestFailedError(for_the_client(failure))
         self._note_loss(journey, berth, loss=loss)
-        if journey.num_delivered:
+        if journey.num_delivered and not journey.is_resumable:
             raise broken(journey, failure)
         journey.num_losses += loss.was_accepted
+        journey.num_resumed += journey.num_delivered > 0
         if journey.num_losses >= _MAX_LOSSES:
             raise poisonous(journey, failure)
         if failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             journey.refusal = failure
-        return await self._placing.place(journey)
+        try:
+            return await self._placing.place(journey)
+        except RequestFailedError as nowhere:
+            # Of an answer that has begun the client must hear how far it came.
+            raise broken(journey, failure) if journey.num_delivered else nowhere from nowhere
 
     def _note_loss(self, journey: Journey, berth: Berth, *, loss: Lost) -> None:
         """Keep this request away from the replica; and others too, when it is the connection that broke."""

@@ -14,6 +14,7 @@ from niyama_runtime import wire
 from niyama_runtime.status import Failure
 
 from niyama_router.admission import Admitted
+from niyama_router.given_answer import GivenAnswer
 
 __all__ = ["Journey"]
 
@@ -28,10 +29,11 @@ class Journey:
         replica: where it is, or was last.
         is_accepted: whether the client has been told so.
         is_relegated: whether the client has been told so.
-        num_delivered: tokens that the client has.
+        given: the tokens that the client has.
         num_moves: how often it went on elsewhere.
         num_rescues: how many of those were for the sake of its promise.
         num_losses: how many of those were because a replica failed after it had accepted.
+        num_resumed: how many of those were behind tokens that the client had already.
         refusal: what a replica said that had no room; it is the answer when nobody else has any.
     """
 
@@ -40,10 +42,11 @@ class Journey:
     replica: str = ""
     is_accepted: bool = False
     is_relegated: bool = False
-    num_delivered: int = 0
+    given: GivenAnswer = field(default_factory=GivenAnswer)
     num_moves: int = 0
     num_rescues: int = 0
     num_losses: int = 0
+    num_resumed: int = 0
     refusal: Failure | None = None
     _shunned: dict[str, int] = field(default_factory=dict)
     _relegated_at: set[str] = field(default_factory=set)
@@ -52,6 +55,19 @@ class Journey:
     def request_id(self) -> str:
         """The request's id."""
         return self.admitted.request.request_id
+
+    @property
+    def num_delivered(self) -> int:
+        """Tokens that the client has."""
+        return len(self.given)
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether another replica can go on behind the tokens that the client has.
+
+        Not with stop strings: one may have begun in text that the other replica never sees.
+        """
+        return not self.admitted.request.sampling.stop
 
     def elapsed(self, now: float) -> float:
         """Return the seconds since the arrival."""
@@ -78,7 +94,7 @@ class Journey:
             promise = replace(promise, on_overload=OnOverload.RELEGATE)
         return PlacementRequest(
             promise,
-            num_prompt_tokens=admitted.num_prompt_tokens,
+            num_prompt_tokens=admitted.num_prompt_tokens + self.num_delivered,
             expected_output_tokens=admitted.expected_output_tokens,
             elapsed=self.elapsed(now),
             excluded=frozenset(name for name, start in self._shunned.items() if incarnation(name) == start),
@@ -96,4 +112,5 @@ class Journey:
             promise=wire.promise_to_wire(self.admitted.promise),
             elapsed=wire.duration_to_wire(self.elapsed(now)),
             num_moves=self.num_moves,
+            emitted_token_ids=self.given.token_ids,
         )

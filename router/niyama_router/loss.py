@@ -48,7 +48,7 @@ def no_capacity(berth: Berth) -> Failure:
 
 
 def broken(journey: Journey, failure: Failure) -> RequestFailedError:
-    """Return the error of a stream that broke after tokens: it says how many the client has."""
+    """Return the error of a stream that broke after tokens and cannot go on: it says how many the client has."""
     num_tokens = journey.num_delivered
     return failed(
         grpc.StatusCode.UNAVAILABLE,
@@ -64,5 +64,9 @@ def poisonous(journey: Journey, failure: Failure) -> RequestFailedError:
         grpc.StatusCode.UNAVAILABLE,
         f"{journey.num_losses} replicas failed on this request, {journey.replica} last: {failure.message}",
         reason=Reason.REPLICAS_FAILED,
-        metadata={"num_delivered_tokens": "0", "replica": journey.replica, "cause": failure.code.name},
+        metadata={
+            "num_delivered_tokens": str(journey.num_delivered),
+            "replica": journey.replica,
+            "cause": failure.code.name,
+        },
     )

@@ -155,8 +155,24 @@ def answering(num_tokens: int, *, pause: float = 0.0, num_bytes: int = 1) -> Act
     return act
 
 
-def saying(*events: Event | float, forever: bool = False) -> Act:
-    """Accept, then send these events, pausing where a number of seconds stands; then end, or stay silent."""
+def going_on(num_tokens: int, *, seconds: float = 0.4) -> Act:
+    """Go on behind the tokens that are there until there are that many, emitted after so many seconds, and complete."""
+
+    async def act(
+        replica: ScriptedReplica, request: replica_pb2.ReplicaGenerateRequest, context: Context
+    ) -> AsyncIterator[Event]:
+        yield accepted(replica, request)
+        for position in range(len(request.emitted_token_ids), num_tokens):
+            event = tokens(position, [position])
+            event.tokens.emitted_us[0] = round(1e6 * seconds)
+            yield event
+        yield completion(replica, request, num_tokens, on_time=False)
+
+    return act
+
+
+def saying(*events: Event | float, forever: bool = False, whole: bool = False) -> Act:
+    """Accept, then send these events, pausing where a number of seconds stands; then end, complete, or stay silent."""
 
     async def act(
         replica: ScriptedReplica, request: replica_pb2.ReplicaGenerateRequest, context: Context
@@ -169,5 +185,7 @@ def saying(*events: Event | float, forever: bool = False) -> Act:
                 yield event
         if forever:
             await asyncio.Event().wait()
+        if whole:
+            yield completion(replica, request, len(events))
 
     return act

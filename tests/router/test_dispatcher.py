@@ -19,6 +19,7 @@ from tests.router.scripted_replica import (
     ScriptedReplica,
     accepted,
     answering,
+    going_on,
     handed_back,
     relegated,
     saying,
@@ -48,29 +49,29 @@ async def test_a_relegated_request_is_moved_where_it_can_be_on_time(start_replic
 
 
 async def test_a_relegated_request_stays_when_no_other_replica_can_be_on_time(start_replica: StartReplica) -> None:
-    act = saying(relegated(), tokens(0, [1]), 0.05)
+    act = saying(relegated(), tokens(0, [1]), 0.05, whole=True)
     first = await start_replica("first", act)
     slow = await start_replica("slow")
     slow.load = replace(slow.load, prefill_tokens_per_second=0.1)
     async with RouterUnderTest(first.address, slow.address) as router:
         answer = await router.generate()
-    assert answer.kinds == ["accepted", "relegated", "tokens"]
+    assert answer.kinds == ["accepted", "relegated", "tokens", "completion"]
     assert not slow.seen
 
 
 async def test_moves_for_the_sake_of_a_promise_are_bounded(start_replica: StartReplica) -> None:
-    replicas = [await start_replica(f"r{n}", saying(relegated(), tokens(0, [7]))) for n in range(4)]
+    replicas = [await start_replica(f"r{n}", saying(relegated(), tokens(0, [7]), whole=True)) for n in range(4)]
     async with RouterUnderTest(*(replica.address for replica in replicas), maxMoves=2) as router:
         answer = await router.generate()
     assert sum(len(replica.seen) for replica in replicas) == 3
-    assert answer.kinds == ["accepted", "relegated", "tokens"]
+    assert answer.kinds == ["accepted", "relegated", "tokens", "completion"]
 
 
 @pytest.mark.parametrize("claimed", [False, True])
 async def test_a_request_that_has_tokens_is_not_moved_whatever_its_replica_claims(
     start_replica: StartReplica, claimed: bool
 ) -> None:
-    act = saying(tokens(0, [1]), relegated(before_first_token=claimed), tokens(1, [2]))
+    act = saying(tokens(0, [1]), relegated(before_first_token=claimed), tokens(1, [2]), whole=True)
     replica = await start_replica("first", act)
     other = busier(await start_replica("other"))
     async with RouterUnderTest(replica.address, other.address) as router:
@@ -81,10 +82,10 @@ async def test_a_request_that_has_tokens_is_not_moved_whatever_its_replica_claim
 
 async def test_a_request_is_not_moved_back_to_where_it_was_relegated(start_replica: StartReplica) -> None:
     first = await start_replica("first", saying(relegated()))
-    second = busier(await start_replica("second", saying(relegated(), tokens(0, [7]))))
+    second = busier(await start_replica("second", saying(relegated(), tokens(0, [7]), whole=True)))
     async with RouterUnderTest(first.address, second.address) as router:
         answer = await router.generate()
-    assert answer.kinds == ["accepted", "relegated", "tokens"]
+    assert answer.kinds == ["accepted", "relegated", "tokens", "completion"]
     assert (len(first.seen), len(second.seen)) == (1, 1)
 
 
@@ -165,13 +166,42 @@ async def test_a_replica_whose_connection_broke_is_left_alone_until_it_gives_a_s
     assert len(first.seen) < 10
 
 
-async def test_a_replica_that_fails_after_tokens_ends_the_stream_and_says_how_many(
+async def test_a_replica_that_fails_after_tokens_is_followed_by_one_that_goes_on(start_replica: StartReplica) -> None:
+    first = await start_replica("first", failing(grpc.StatusCode.UNAVAILABLE, num_tokens=5))
+    other = busier(await start_replica("other", going_on(8)))
+    async with RouterUnderTest(first.address, other.address) as router:
+        answer = await router.generate()
+    assert answer.token_ids == list(range(8))
+    assert answer.kinds.count("accepted") == 1
+    assert list(other.seen[0].emitted_token_ids) == [0, 1, 2, 3, 4]
+    assert (answer.completion.replica, answer.completion.num_moves) == ("other", 1)
+    # Of the whole answer, which began in time: the other replica saw its end only and could not know.
+    assert answer.completion.ttft.ToMilliseconds() == 0
+    assert answer.completion.largest_tbt.ToMilliseconds() == 400
+    assert answer.completion.on_time
+
+
+async def test_an_answer_that_fails_again_and_again_ends_with_how_many_tokens_came(start_replica: StartReplica) -> None:
+    replicas = [
+        await start_replica(f"r{n}", failing(grpc.StatusCode.UNAVAILABLE, num_tokens=5 if n == 0 else 0))
+        for n in range(4)
+    ]
+    for replica in replicas[1:]:
+        busier(replica)
+    async with RouterUnderTest(*(replica.address for replica in replicas)) as router:
+        answer = await router.generate()
+    assert answer.failure is not None
+    assert answer.failure.reason == "REPLICAS_FAILED"
+    assert answer.failure.metadata["num_delivered_tokens"] == "5"
+
+
+async def test_an_answer_with_stop_strings_cannot_go_on_elsewhere_and_says_how_many_tokens_came(
     start_replica: StartReplica,
 ) -> None:
     first = await start_replica("first", failing(grpc.StatusCode.UNAVAILABLE, num_tokens=5))
     other = busier(await start_replica("other"))
     async with RouterUnderTest(first.address, other.address) as router:
-        answer = await router.generate()
+        answer = await router.generate(sampling={"stop": ["END"]})
     assert answer.token_ids == [0, 1, 2, 3, 4]
     assert answer.failure is not None
     assert answer.failure.code is grpc.StatusCode.UNAVAILABLE

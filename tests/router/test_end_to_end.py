@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
 import pytest
 from niyama.v1 import generation_pb2, inference_pb2
 from niyama_runtime.embedded_redis import EmbeddedRedis
@@ -98,7 +97,7 @@ async def test_a_client_that_leaves_frees_its_replica_at_once(cluster: Cluster) 
     await until(is_free, within=1.0)
 
 
-async def test_a_replica_that_is_killed_takes_no_request_with_it_that_has_no_token(cluster: Cluster) -> None:
+async def test_a_replica_that_is_killed_takes_no_request_with_it(cluster: Cluster) -> None:
     sending = asyncio.create_task(load(cluster, 60, num_tokens=60))
     await asyncio.sleep(0.3)
     # One on each replica, so long that it is in prefill when the replica dies.
@@ -108,16 +107,13 @@ async def test_a_replica_that_is_killed_takes_no_request_with_it_that_has_no_tok
     cluster.replicas["replica-0"].signal(signal.SIGKILL)
     answers = await sending
     assert sorted(answer.completion.num_moves for answer in await in_prefill) == [0, 1]
-    broken = [answer for answer in answers if answer.failure is not None]
-    assert broken, "the kill came too late to be seen"
-    for answer in broken:
-        assert answer.failure is not None
-        assert answer.failure.code is grpc.StatusCode.UNAVAILABLE
-        assert answer.failure.reason == "STREAM_BROKEN"
-        assert answer.failure.metadata["num_delivered_tokens"] == str(len(answer.token_ids))
-        assert answer.token_ids
-    assert all(len(answer.token_ids) == 60 for answer in answers if answer.failure is None)
+    assert [answer.failure for answer in answers if answer.failure] == []
+    moved = [answer for answer in answers if answer.completion.num_moves]
+    assert moved, "the kill came too late to be seen"
     await cluster.sees("replica-1")
+    # Each token is a hash of all before it: what went on elsewhere is what it would have been undisturbed.
+    again = await load(cluster, 60, num_tokens=60)
+    assert [answer.token_ids for answer in answers] == [answer.token_ids for answer in again]
 
 
 async def test_a_replica_that_drains_hands_over_and_no_request_fails(cluster: Cluster) -> None:

@@ -1,8 +1,7 @@
 """What the closing message says of an answer."""
 
 import pytest
-from niyama_agent.delivery import Delivery, Relegation
-from niyama_agent.engine import TokensEmitted
+from niyama_core.delivery import Delivery, Relegation
 from niyama_core.slo import Batch, Interactive, Promise
 
 CHAT = Promise("chat", Interactive(ttft=1.0, tbt=0.1))
@@ -12,10 +11,7 @@ JOB = Promise("job", Batch(ttlt=10.0))
 def delivered(promise: Promise, *instants: float, num_before: int = 0) -> Delivery:
     """Return what was given of a request that arrived at 100, by seconds since then."""
     delivery = Delivery(promise, 100.0, num_before)
-    position = num_before
-    for instant in instants:
-        delivery.take(TokensEmitted(position, (7,), "word ", (100.0 + instant,)))
-        position += 1
+    delivery.take(100.0 + instant for instant in instants)
     return delivery
 
 

@@ -1,16 +1,15 @@
 """What a client was given, and when: what the closing message says and attainment is judged by.
 
-Everything is measured at emission, on the agent's clock, from the arrival at the router. Of an answer that was begun
-elsewhere only the part that was emitted here is seen; whoever put the parts together knows the rest.
+Everything is measured at emission, from the arrival at the router. An agent sees of an answer that was begun elsewhere
+only the part that was emitted there; the router, which puts the parts together, sees the whole.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
 from niyama_core.deadlines import TokenClock, answer_deadline, first_token_deadline
 from niyama_core.slo import Interactive, Promise
-
-from niyama_agent.engine import TokensEmitted
 
 __all__ = ["Delivery", "Relegation"]
 
@@ -72,9 +71,9 @@ class Delivery:
         due = answer_deadline(self.arrival, slo)
         return due is not None and (self.last_at is None or self.last_at <= due)
 
-    def take(self, event: TokensEmitted) -> None:
-        """Count tokens that were emitted."""
-        for emitted_at in event.emitted_at:
+    def take(self, instants: Iterable[float]) -> None:
+        """Count tokens that were emitted at these instants."""
+        for emitted_at in instants:
             if self.last_at is not None:
                 self.largest_tbt = max(self.largest_tbt or 0.0, emitted_at - self.last_at)
             self._note_lateness(emitted_at)
