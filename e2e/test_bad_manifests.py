@@ -94,6 +94,11 @@ TOLD: Mapping[str, tuple[Mapping[str, Any], str, tuple[str, ...]]] = {
         "InvalidSpec",
         ("spec.qosClasses[0].interactive.ttft", "must be a duration above zero"),
     ),
+    "unknown profile": (
+        {"engine": {"type": "paced", "profile": "h200-of-nobody"}},
+        "InvalidSpec",
+        ("spec.engine.profile", "h200-of-nobody", "a100-llama3-8b"),
+    ),
     "affinity that is none": (
         {"placement": {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": 7}}}},
         "ApplyFailed",

@@ -58,12 +58,12 @@ def test_an_image_that_is_missing_is_told(niyama: Installation, short: NiyamaClu
 
 
 def test_what_an_agent_says_at_its_end_is_told(short: NiyamaCluster, figures: Figures) -> None:
-    short.declare(engine={"type": "paced", "profile": "h200-no-such-model"})
+    short.declare(pods={"command": ["niyama-agent", "--policy", "no-such-policy"]})
     message = short.wait_told("CrashLoop")
-    assert "engine.profile" in message
-    assert "h200-no-such-model" in message
-    figures.add("7 profile missing", message)
-    short.declare(engine={"type": "paced"})
+    assert "scheduler.policy" in message
+    assert "no-such-policy" in message
+    figures.add("7 agent that cannot start", message)
+    short.declare(pods={})
     short.wait_settled()
     short.kubectl("delete", "nyc", "short")
 

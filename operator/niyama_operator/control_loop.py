@@ -18,8 +18,6 @@ __all__ = ["ControlLoop"]
 
 _ASK_SECONDS = 10.0
 _RESYNC_SECONDS = 300.0
-# After it, what the API server refused is tried again: a quota or a right may have changed.
-_REFUSED_SECONDS = 15.0
 _MEASURE_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -110,13 +108,14 @@ class ControlLoop:
     async def _reconcile(self, key: Key) -> None:
         with self.metrics.reconcile_seconds.time():
             try:
-                if not await self._reconciler.reconcile(key):
-                    self._queue.add(key, after=_REFUSED_SECONDS)
+                again_in = await self._reconciler.reconcile(key)
             except BaseException:
                 self.metrics.reconcile_errors.inc()
                 raise
         if key not in self._clusters:
             self._queue.forget(key)
+        elif again_in is not None:
+            self._queue.add(key, after=again_in)
 
     async def _ask_routers(self) -> None:
         """Ask every cluster's routers now and then; a cluster of which they say something new is looked at."""

@@ -11,8 +11,9 @@ from niyama_operator.pods import Pod, read_pod
 
 __all__ = ["observe"]
 
-# So long a pod may take to mount its volumes before its events are looked at.
+# So long a pod may take to get its volumes and its network before its events are looked at.
 _MOUNT_SECONDS = 5.0
+_MOUNT_REASONS = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedMapVolume"})
 
 
 async def observe(
@@ -51,7 +52,8 @@ async def _last_warning(api: KubernetesApi, pod: Pod, *, namespace: str) -> str:
         events: Sequence[Manifest] = await api.list("Event", namespace=namespace, fields=fields)
     except ApiError:
         return ""
-    if not events:
+    told = [event for event in events if event.get("reason") in _MOUNT_REASONS]
+    if not told:
         return ""
-    latest = max(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+    latest = max(told, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
     return " ".join(str(latest.get("message", "")).split())[:500]

@@ -30,6 +30,9 @@ from niyama_operator.work_queue import Key
 
 __all__ = ["Reconciler"]
 
+_REFUSED_SECONDS = 15.0
+_PENDING_SECONDS = 6.0
+
 _COST = "controller.kubernetes.io/pod-deletion-cost"
 _CONFIG = "niyama.dev/configuration"
 
@@ -55,10 +58,12 @@ class Reconciler:
         self._applied: dict[str, AppliedObjects] = {}
         self._told_at: dict[str, float] = {}
 
-    async def reconcile(self, key: Key) -> bool:
+    async def reconcile(self, key: Key) -> float | None:
         """Bring one cluster to what was declared; of one that is gone, the garbage collector does the rest.
 
-        Returns whether all of it could be done: what the API server refused may succeed later, without an event.
+        Returns in how many seconds it should be looked at again though nothing may have happened: what was refused may
+        succeed then, and a pod that waits for a volume says so in no event that is watched. None for not before it is
+        due anyway.
 
         Raises:
             ApiError: refused.
@@ -67,12 +72,12 @@ class Reconciler:
         resource = await self._api.get("NiyamaCluster", key.name, namespace=key.namespace)
         if resource is None or "deletionTimestamp" in resource["metadata"]:
             self._views.forget(key)
-            return True
+            return None
         try:
             spec = parse_cluster(resource)
         except ManifestError as error:
             await self._tell_broken(resource, error)
-            return True
+            return None
         blueprint = Blueprint.of(spec, resource["metadata"]["uid"], defaults=self._defaults)
         observation = await self._observe(key)
         refused = [] if spec.suspend else await self._converge(key, blueprint, observation=observation)
@@ -80,7 +85,9 @@ class Reconciler:
         generation = resource["metadata"].get("generation", 0)
         status = status_document(blueprint, observation, findings=findings, generation=generation)
         await self._tell(resource, status)
-        return not refused
+        if refused:
+            return _REFUSED_SECONDS
+        return _PENDING_SECONDS if any(pod.pending for pod in observation.pods) else None
 
     async def _observe(self, key: Key) -> Observation:
         observation = await observe(
