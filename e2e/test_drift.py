@@ -17,7 +17,7 @@ QUIET_SECONDS = float(os.environ.get("NIYAMA_E2E_QUIET_SECONDS", "45"))
 # An edit of each kind that a person might make.
 EDITS: Mapping[str, Mapping[str, Any]] = {
     "ConfigMap": {"data": {"config.yaml": "{}"}},
-    "Deployment": {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}},
+    "Deployment": {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 7}}}},
     "NetworkPolicy": {"spec": {"ingress": []}},
     "PodDisruptionBudget": {"spec": {"maxUnavailable": 3}},
     "Service": {"spec": {"selector": {"niyama.dev/cluster": "else"}}},

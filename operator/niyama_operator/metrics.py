@@ -1,6 +1,6 @@
 """The operator's metrics: clusters, reconciliations, requests to the API server."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 __all__ = ["OperatorMetrics"]
 
@@ -11,6 +11,7 @@ class OperatorMetrics:
     def __init__(self) -> None:
         """Begin at zero."""
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.clusters = Gauge("niyama_operator_clusters", "NiyamaClusters that are watched", registry=self.registry)
         self.leading = Gauge("niyama_operator_leading", "Whether this operator holds the Lease", registry=self.registry)
         self.reconcile_seconds = Histogram(
