@@ -61,6 +61,7 @@ class Agent:
             EngineStartError: the engine is not installed.
         """
         self._settings = settings
+        self._scheduled = settings.scheduler
         self._clock = clock
         self._decision_log: RecordFile | None = None
         self._records: RecordFile | None = None
@@ -111,6 +112,7 @@ class Agent:
                 return
             self._open_files(stack)
             engine = await self._start(stack)
+            self._reschedule()
             self._service.is_open = True
             self._server.set_serving(True)
             on_ready(Endpoints(self._server.address, metrics))
@@ -123,17 +125,20 @@ class Agent:
 
     def apply(self, settings: AgentSettings) -> None:
         """Take over what may change while the agent runs; the rest is as it was."""
-        scheduler = self._settings.scheduler
         self._settings = self._settings.live_part_from(settings)
         self._intake.limits = self._settings.limits
-        if scheduler != self._settings.scheduler:
+        # An engine that loads its model takes the change when it is ready.
+        if self._service.is_open:
             self._reschedule()
         if changed := settings.differences(self._settings):
             _log.warning("change_needs_restart", replica=settings.replica, fields=changed)
 
     def _reschedule(self) -> None:
-        """Change the policy; the decision log begins a new file, for what is planned from here on has another head."""
+        """Change the policy if another is wanted; the decision log begins a new file, for its head is another."""
+        if self._scheduled == self._settings.scheduler:
+            return
         self._engine.reschedule(self._settings.scheduler)
+        self._scheduled = self._settings.scheduler
         self._metrics.describe(self._engine.facts)
         if self._decision_log is not None:
             self._decision_log.restart(header_line(self._settings, facts=self._engine.facts))

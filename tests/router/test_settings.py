@@ -56,7 +56,10 @@ def test_everything_can_be_said() -> None:
         tls={"certificate": "tls.crt", "key": "tls.key", "clientCa": "ca.crt"},
         replicaTls={"ca": "ca.crt"},
         log={"level": "debug", "json": True},
+        replicaService="llama-replicas.models:50051",
+        maxConnectionAge="5m",
     )
+    assert (parsed.replica_service, parsed.server.max_connection_age) == ("llama-replicas.models:50051", 300.0)
     assert parsed.redis is not None
     assert (parsed.redis.password_file, parsed.redis.timeout) == (Path("/etc/redis/password"), 0.2)
     assert parsed.rules.classes.by_name["only"].slo == Interactive(2.0, 0.1)
@@ -121,3 +124,8 @@ def test_the_configuration_in_the_docs_is_one() -> None:
     parsed = parse_settings(yaml.safe_load(example))
     assert set(yaml.safe_load(example)) >= {"cluster", "redis", "replicas", "tls", "replicaTls", "log"}
     assert parsed.rules == replace(settings().rules, context_tokens=16384, classes=parsed.rules.classes)
+
+
+def test_the_name_of_a_service_is_enough_to_know_replicas_by() -> None:
+    document = {key: value for key, value in SMALLEST.items() if key != "replicas"}
+    assert parse_settings({**document, "replicaService": "replicas:50051"}).replicas == ()

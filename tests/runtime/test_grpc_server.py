@@ -15,6 +15,7 @@ from niyama.v1 import describe_pb2, generation_pb2, replica_pb2, replica_pb2_grp
 from niyama_runtime.addresses import BindError
 from niyama_runtime.grpc_channel import open_channel
 from niyama_runtime.grpc_server import GrpcServer, ServerSettings
+from niyama_runtime.health import LIVENESS
 
 SERVICE = "niyama.v1.Replica"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -129,6 +130,28 @@ async def test_a_server_says_serving_only_when_told() -> None:
         assert await _health(channel) == SERVING
         server.set_serving(False, SERVICE)
         assert (await _health(channel), await _health(channel, SERVICE)) == (SERVING, NOT_SERVING)
+
+
+async def test_a_server_is_alive_while_it_loads_and_while_it_drains() -> None:
+    replica = _replica()
+    async with _running(replica) as (server, channel):
+        assert (await _health(channel), await _health(channel, LIVENESS)) == (NOT_SERVING, SERVING)
+        server.set_serving(True)
+        server.set_serving(False)
+        assert (await _health(channel), await _health(channel, LIVENESS)) == (NOT_SERVING, SERVING)
+
+
+async def test_a_connection_that_is_old_is_renewed_and_its_streams_go_on() -> None:
+    replica = _replica()
+    async with _running(replica, ServerSettings(max_connection_age=0.2)) as (_, channel):
+        stub = replica_pb2_grpc.ReplicaStub(channel)
+        stream = aiter(stub.Generate(replica_pb2.ReplicaGenerateRequest()))
+        await anext(stream)
+        await asyncio.sleep(0.6)
+        assert (await stub.Describe(describe_pb2.DescribeRequest())).model == "m"
+        replica.finish.set()
+        await anext(stream)
+        assert not replica.cancelled.is_set()
 
 
 async def test_the_health_of_a_service_that_is_not_here_is_not_found() -> None:
