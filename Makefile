@@ -79,6 +79,14 @@ test-vllm: $(VLLM_STAMP) ## Run the tests with a real vLLM on a tiny model
 e2e: $(STAMP) ## Run the tests on a cluster: KUBECONFIG's, or a real node that they build, as root (ARGS="-k word")
 	$(BIN)/python -m pytest e2e $(ARGS)
 
+# helm: what HELM names, else the one that the tests on a cluster built, else that on the PATH.
+export HELM ?= $(firstword $(wildcard out/e2e/bin/helm) $(shell command -v helm))
+
+.PHONY: chart
+chart: $(STAMP) crds ## Write what is generated of the charts, and test them (with helm; alerts with promtool)
+	$(BIN)/python charts/readme.py charts/niyama
+	$(BIN)/python -m pytest -m kubernetes tests/charts $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## Lint, types, import rules, proto lint, architecture tests
 	$(BIN)/ruff check

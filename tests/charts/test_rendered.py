@@ -108,7 +108,7 @@ def test_rights_of_a_namespaced_operator_are_those_of_a_cluster_wide_one() -> No
 
 def test_without_roles_of_its_own_a_release_names_an_account_that_is_there() -> None:
     manifests = helm.render({"rbac": {"create": False}, "serviceAccount": {"create": False, "name": "mine"}})
-    assert helm.kinds(manifests) == {"ConfigMap", "Deployment", "NetworkPolicy", "Pod", "Service"}
+    assert helm.kinds(manifests) == {"ConfigMap", "Deployment", "Lease", "NetworkPolicy", "Pod", "Service"}
     assert pod_of(manifests)["spec"]["serviceAccountName"] == "mine"
 
 
