@@ -39,7 +39,7 @@ def test_the_operator_catches_up_and_clients_see_nothing(
     asked = list(audit.requests(node.logs / "audit.log", user=user, since=back))
     figures.add(
         f"4 API server away for {AWAY_SECONDS:.0f} s",
-        f"scaled by the operator {caught_up:.1f} s after its return, {len(asked)} requests in {CATCH_UP_SECONDS:.0f} s; "
+        f"scaled {caught_up:.1f} s after its return, {len(asked)} requests in {CATCH_UP_SECONDS:.0f} s; "
         f"{account.summary()}",
     )
     assert (account.errors[:5], account.num_lost) == ([], 0), account.summary()
