@@ -33,6 +33,13 @@ def marks(cluster: NiyamaCluster) -> dict[tuple[str, str], tuple[str, str]]:
     }
 
 
+def is_still(cluster: NiyamaCluster) -> bool:
+    """Return whether nothing of a cluster changes for a while: its Deployments' controllers write last."""
+    before = marks(cluster)
+    time.sleep(5)
+    return marks(cluster) == before
+
+
 def content(document: Mapping[str, Any]) -> str:
     """Return what an object says, without what the API server notes about it."""
     metadata = {key: document["metadata"].get(key) for key in ("labels", "ownerReferences")}
@@ -94,7 +101,7 @@ def _intent(document: Any) -> Any:  # noqa: ANN401
 def test_what_nobody_touches_is_not_written(niyama: Installation, namespace: Kubectl, figures: Figures) -> None:
     cluster = NiyamaCluster(namespace).declare()
     cluster.wait_settled()
-    time.sleep(3)
+    eventually(lambda: is_still(cluster), within=60)
     before, status_before = marks(cluster), cluster.resource()["metadata"]["resourceVersion"]
     former = niyama.operator_pod()
     niyama.kubectl("delete", "pod", former, "--wait=false")
