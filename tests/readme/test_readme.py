@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = [page.relative_to(ROOT) for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# What is for a Kubernetes cluster stands in `bash` blocks: test_kubernetes_pages.py looks at it.
 # Run elsewhere: `.ci/run` is `make test`, tests/cli/test_demo.py is `make demo`, tests/vllm/test_up.py `make up-vllm`.
 MAKE_TARGETS = {"make demo", "make test", "make install", "make bench", "make up-vllm"}
 
@@ -42,7 +43,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def test_every_make_target_of_the_readme_exists() -> None:
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text() + (ROOT / "images/images.mk").read_text()
     targets = [command for command in commands() if command.startswith("make ")]
     assert set(targets) <= MAKE_TARGETS
     for target in re.findall(r"`?make ([a-z-]+)", README):
