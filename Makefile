@@ -150,5 +150,3 @@ include images/images.mk
 clean: ## Remove .venv, generated code, results and caches
 	rm -rf $(VENV) .venv-vllm proto/gen out dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-include images/images.mk
