@@ -36,7 +36,7 @@ def build_images() -> Images:
 def published_images() -> Images:
     """Name the images that a cluster of one's own can pull: REGISTRY and TAG say where they were pushed."""
     registry, tag = os.environ.get("REGISTRY", "localhost"), os.environ.get("TAG", "0.1.0")
-    return _images(registry, tag, redis="valkey/valkey:8", base="python:3.11-slim")
+    return _images(registry, tag, redis="docker.io/valkey/valkey:8.1-alpine", base="python:3.11-slim")
 
 
 def _images(registry: str, tag: str, *, redis: str, base: str) -> Images:

@@ -34,7 +34,7 @@ from niyama_core.service_sections import (
     read_router,
     read_security,
 )
-from niyama_core.slo import QosClasses, promised_seconds
+from niyama_core.slo import QosClasses
 
 __all__ = [
     "API_VERSION",
@@ -54,8 +54,8 @@ GROUP = "niyama.dev"
 API_VERSION = f"{GROUP}/v1alpha1"
 KIND = "NiyamaCluster"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-# The longest grace that a default asks for: who promises more says how long a pod may take to end.
-_MOST_DEFAULT_GRACE = 600.0
+# Of no class's promise: a change of classes must not replace pods, as a change of their grace period does.
+_DEFAULT_GRACE = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,8 @@ class ClusterSpec:
 
     @property
     def drain_grace(self) -> float:
-        """Seconds that running requests have to finish: as said, else the longest promise within a bound."""
-        if self.rollout.drain_grace is not None:
-            return self.rollout.drain_grace
-        return min(_MOST_DEFAULT_GRACE, max(promised_seconds(qos_class.slo) for qos_class in self.qos_classes))
+        """Seconds that running requests have to finish: as said, else ten minutes."""
+        return _DEFAULT_GRACE if self.rollout.drain_grace is None else self.rollout.drain_grace
 
 
 def parse_cluster(document: object) -> ClusterSpec:

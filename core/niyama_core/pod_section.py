@@ -41,7 +41,7 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class PodPlacement:
-    """On which nodes replicas may run, as in a pod."""
+    """On which nodes pods of a role may run, as in a pod."""
 
     node_selector: Fields = field(default_factory=dict)
     tolerations: Sequence[Fields] = ()
@@ -96,7 +96,7 @@ def _refuse_gpu_quantities(section: ManifestReader, resources: Resources) -> Non
 
 
 def read_placement(section: ManifestReader) -> PodPlacement:
-    """Read on which nodes replicas may run."""
+    """Read on which nodes pods of a role may run."""
     placement = PodPlacement(
         node_selector=section.mapping("nodeSelector"),
         tolerations=section.mappings("tolerations"),

@@ -7,7 +7,14 @@ from enum import Enum
 from niyama_core.manifest_reader import ManifestReader
 from niyama_core.model_section import SecretKey, read_secret_key
 from niyama_core.placement import PLACEMENTS
-from niyama_core.pod_section import PodOverrides, Resources, read_overrides, read_resources
+from niyama_core.pod_section import (
+    PodOverrides,
+    PodPlacement,
+    Resources,
+    read_overrides,
+    read_placement,
+    read_resources,
+)
 
 __all__ = [
     "EmbeddedRedis",
@@ -56,6 +63,7 @@ class RouterSpec:
         image: of their containers; empty for the operator's.
         resources: of each.
         service: in front of them.
+        nodes: on which nodes they may run.
         max_connection_age: seconds after which a client is asked to connect anew, so that it finds new routers.
         pods: what is put over their template.
     """
@@ -65,6 +73,7 @@ class RouterSpec:
     image: str = ""
     resources: Resources = field(default_factory=Resources)
     service: ServiceSpec = field(default_factory=ServiceSpec)
+    nodes: PodPlacement = field(default_factory=PodPlacement)
     max_connection_age: float = 300.0
     pods: PodOverrides = field(default_factory=PodOverrides)
 
@@ -100,7 +109,7 @@ class RolloutSpec:
     Attributes:
         strategy: `surge` has the new one ready before the old one goes, which takes a spare GPU; `replace` drains the
             old one first; `auto` is `surge` for as long as there is room.
-        drain_grace: seconds that running requests have to finish; None for the longest promise, within a bound.
+        drain_grace: seconds that running requests have to finish; None for ten minutes.
     """
 
     strategy: RolloutStrategy = RolloutStrategy.AUTO
@@ -133,6 +142,7 @@ def read_router(section: ManifestReader) -> RouterSpec:
         image=section.text("image") if "image" in section else "",
         resources=read_resources(section.section("resources"), with_gpus=False),
         service=_read_service(section.section("service")),
+        nodes=read_placement(section.section("nodes")),
         max_connection_age=section.duration("maxConnectionAge", 300.0),
         pods=read_overrides(section.section("pods")),
     )

@@ -29,7 +29,6 @@ class TroubleKind(Enum):
     UNSCHEDULABLE = "Unschedulable"
     CONFIG = "ContainerConfigError"
     CRASH = "CrashLoop"
-    MOUNT = "MountFailed"
 
 
 @dataclass(frozen=True, slots=True)

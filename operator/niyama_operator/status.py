@@ -135,7 +135,7 @@ def _rolling(blueprint: Blueprint, live: Manifest) -> Condition:
         return Condition("Progressing", "True", "RollingOut", "each new replica is ready before an old one goes")
     message = "there is no room for one more replica: each old one is drained before its successor starts"
     if blueprint.spec.replicas == 1:
-        message += "; with one replica, requests wait in between"
+        message += "; with one replica nobody serves in between: requests wait for seconds and are then refused"
     return Condition("Progressing", "True", "ReplacingInPlace", message)
 
 

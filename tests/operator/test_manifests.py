@@ -70,16 +70,21 @@ def test_a_pods_grace_covers_the_drain() -> None:
     blueprint = a_blueprint(rollout={"drainGrace": "90s"})
     assert template_of(blueprint, "llama-replica")["spec"]["terminationGracePeriodSeconds"] > 90
     assert template_of(blueprint, "llama-router")["spec"]["terminationGracePeriodSeconds"] > 95
-    # Without a word of the manifest it is the longest promise, within a bound.
-    assert a_blueprint().spec.drain_grace == 600
-    classes = [{"name": "chat", "interactive": {"ttft": "6s"}}, {"name": "jobs", "batch": {"ttlt": "2m"}}]
-    assert a_blueprint(qosClasses=classes).spec.drain_grace == 120
+    assert template_of(a_blueprint(), "llama-replica")["spec"]["terminationGracePeriodSeconds"] > 600
+
+
+def test_routers_run_on_the_nodes_that_are_declared_for_them() -> None:
+    nodes = {"priorityClassName": "niyama-router", "nodeSelector": {"pool": "cpu"}}
+    pod = template_of(a_blueprint(router={"nodes": nodes}), "llama-router")["spec"]
+    assert (pod["priorityClassName"], pod["nodeSelector"]) == ("niyama-router", {"pool": "cpu"})
+    assert [item["topologyKey"] for item in pod["topologySpreadConstraints"]] == ["kubernetes.io/hostname"]
+    assert "nodeSelector" not in template_of(a_blueprint(router={"nodes": nodes}), "llama-replica")["spec"]
 
 
 @pytest.mark.parametrize(
     ("change", "restarts"),
     [
-        ({"qosClasses": [{"name": "only", "batch": {"ttlt": "1m"}}], "rollout": {"drainGrace": "1m"}}, set()),
+        ({"qosClasses": [{"name": "only", "batch": {"ttlt": "1m"}}]}, set()),
         ({"scheduler": {"policy": "sarathi-fcfs"}}, set()),
         ({"router": {"placement": "round-robin"}}, set()),
         ({"engine": {"type": "vllm", "arguments": ["--enforce-eager"]}}, {Role.REPLICA}),
@@ -88,10 +93,7 @@ def test_a_pods_grace_covers_the_drain() -> None:
     ],
 )
 def test_only_what_running_pods_cannot_take_over_replaces_them(change: dict[str, Any], restarts: set[Role]) -> None:
-    before, after = (
-        a_blueprint(rollout={"drainGrace": "1m"}),
-        a_blueprint(**({"rollout": {"drainGrace": "1m"}} | change)),
-    )
+    before, after = a_blueprint(), a_blueprint(**change)
     changed = {role for role in (Role.REPLICA, Role.ROUTER) if restart_mark(before, role) != restart_mark(after, role)}
     assert changed == restarts
     templates = {

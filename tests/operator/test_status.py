@@ -70,7 +70,7 @@ def test_one_replica_without_room_says_what_that_means() -> None:
     live = a_deployment(status={"replicas": 1, "updatedReplicas": 0}, spec={"strategy": dict(REPLACE)})
     status = status_of(an_observation(a_router(), objects=[live]))
     (found,) = (item for item in status["conditions"] if item["type"] == "Progressing")
-    assert "with one replica, requests wait in between" in found["message"]
+    assert "with one replica nobody serves in between" in found["message"]
 
 
 @pytest.mark.parametrize(

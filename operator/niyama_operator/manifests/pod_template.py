@@ -6,7 +6,7 @@ but for what is mounted, and no token, since nobody but the operator speaks to t
 
 from collections.abc import Mapping, Sequence
 
-from niyama_core.pod_section import PodOverrides
+from niyama_core.pod_section import PodOverrides, PodPlacement
 from niyama_runtime.health import LIVENESS
 
 from niyama_operator.manifests.blueprint import GRPC_PORT, METRICS_PORT, Blueprint, Manifest, Role
@@ -16,6 +16,7 @@ __all__ = [
     "container_security",
     "deployment",
     "grpc_probe",
+    "node_fields",
     "overlaid",
     "pod_spec",
     "role_ports",
@@ -96,6 +97,19 @@ def grpc_probe(*, period: int, failures: int, alive: bool = False) -> Manifest:
     """Return a probe of gRPC's own health: whether it serves, or only whether the process lives."""
     grpc: Manifest = {"port": GRPC_PORT, "service": LIVENESS if alive else ""}
     return {"grpc": grpc, "periodSeconds": period, "failureThreshold": failures, "timeoutSeconds": 3}
+
+
+def node_fields(placement: PodPlacement) -> Manifest:
+    """Return the fields of a pod that decide on which nodes it may run; those that say nothing are left out."""
+    fields: Manifest = {
+        "nodeSelector": dict(placement.node_selector),
+        "tolerations": [dict(toleration) for toleration in placement.tolerations],
+        "affinity": dict(placement.affinity),
+        "topologySpreadConstraints": [dict(item) for item in placement.topology_spread_constraints],
+        "priorityClassName": placement.priority_class_name,
+        "runtimeClassName": placement.runtime_class_name,
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def shared_volumes(blueprint: Blueprint, role: Role) -> list[Manifest]:

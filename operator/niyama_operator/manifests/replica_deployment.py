@@ -1,8 +1,10 @@
 """The Deployment of the replicas: pods with one engine and its agent, on GPUs when a model runs."""
 
 import math
+from dataclasses import replace
 
 from niyama_core.model_section import EngineType
+from niyama_core.pod_section import PodPlacement
 
 from niyama_operator.manifests.blueprint import GRPC_PORT, Blueprint, Manifest, Role
 from niyama_operator.manifests.configuration import CONFIG_FILE, restart_mark
@@ -10,6 +12,7 @@ from niyama_operator.manifests.pod_template import (
     CONFIG_FOLDER,
     deployment,
     grpc_probe,
+    node_fields,
     overlaid,
     pod_spec,
     role_ports,
@@ -25,6 +28,7 @@ REPLICA_MARGIN_SECONDS = 15
 
 # How long a replica may load its model, in seconds.
 _LOADING_SECONDS = 3600
+_SHARED_GIBIBYTES = 2
 _PROFILES_FOLDER = "/var/lib/niyama"
 
 
@@ -42,7 +46,7 @@ def replica_deployment(blueprint: Blueprint, *, strategy: Manifest) -> Manifest:
                 volumes=_volumes(blueprint),
                 grace=math.ceil(blueprint.spec.drain_grace) + REPLICA_MARGIN_SECONDS,
             ),
-            **_node_fields(blueprint),
+            **node_fields(_placement(blueprint)),
         },
     }
     return deployment(
@@ -114,8 +118,9 @@ def _resources(blueprint: Blueprint) -> Manifest:
 def _volumes(blueprint: Blueprint) -> list[Manifest]:
     volumes = [*shared_volumes(blueprint, Role.REPLICA), {"name": "state", "emptyDir": {}}]
     if blueprint.spec.engine.type is EngineType.VLLM:
-        # Engine processes of one replica hand tensors to each other through shared memory.
-        volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}})
+        # The processes of one replica, one a GPU, hand tensors to each other through shared memory.
+        size = f"{_SHARED_GIBIBYTES * (1 + blueprint.spec.engine.tensor_parallel)}Gi"
+        volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": size}})
     model = blueprint.spec.model.volume
     if model is not None:
         claim = {"claimName": model.claim, "readOnly": model.read_only}
@@ -133,21 +138,13 @@ def _mounts(blueprint: Blueprint) -> list[Manifest]:
     return mounts
 
 
-def _node_fields(blueprint: Blueprint) -> Manifest:
-    """Return the fields that decide on which nodes replicas may run; those that say nothing are left out."""
+def _placement(blueprint: Blueprint) -> PodPlacement:
+    """Return on which nodes replicas may run: as declared, and on those with the GPUs that they ask for."""
     placement, resources = blueprint.spec.placement, blueprint.spec.resources
     selector = dict(placement.node_selector)
     if resources.gpu_product:
         selector["nvidia.com/gpu.product"] = resources.gpu_product
-    tolerations = [dict(toleration) for toleration in placement.tolerations]
+    tolerations = list(placement.tolerations)
     if blueprint.spec.num_gpus:
         tolerations.append({"key": GPU, "operator": "Exists", "effect": "NoSchedule"})
-    fields: Manifest = {
-        "nodeSelector": selector,
-        "tolerations": tolerations,
-        "affinity": dict(placement.affinity),
-        "topologySpreadConstraints": [dict(item) for item in placement.topology_spread_constraints],
-        "priorityClassName": placement.priority_class_name,
-        "runtimeClassName": placement.runtime_class_name,
-    }
-    return {name: value for name, value in fields.items() if value}
+    return replace(placement, node_selector=selector, tolerations=tolerations)

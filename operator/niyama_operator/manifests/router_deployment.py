@@ -9,6 +9,7 @@ from niyama_operator.manifests.pod_template import (
     CONFIG_FOLDER,
     deployment,
     grpc_probe,
+    node_fields,
     overlaid,
     pod_spec,
     role_ports,
@@ -39,14 +40,8 @@ def router_deployment(blueprint: Blueprint) -> Manifest:
                 volumes=shared_volumes(blueprint, Role.ROUTER),
                 grace=_LEAVE_SECONDS + math.ceil(spec.drain_grace) + _MARGIN_SECONDS,
             ),
-            "topologySpreadConstraints": [
-                {
-                    "maxSkew": 1,
-                    "topologyKey": "kubernetes.io/hostname",
-                    "whenUnsatisfiable": "ScheduleAnyway",
-                    "labelSelector": {"matchLabels": blueprint.selector(Role.ROUTER)},
-                }
-            ],
+            "topologySpreadConstraints": [_spread(blueprint)],
+            **node_fields(spec.router.nodes),
         },
     }
     return deployment(
@@ -56,6 +51,16 @@ def router_deployment(blueprint: Blueprint) -> Manifest:
         strategy=dict(_STRATEGY),
         template=overlaid(template, spec.router.pods),
     )
+
+
+def _spread(blueprint: Blueprint) -> Manifest:
+    """Return that routers should not all be on one node, where nothing else is declared."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": blueprint.selector(Role.ROUTER)},
+    }
 
 
 def _container(blueprint: Blueprint) -> Manifest:
