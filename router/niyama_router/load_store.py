@@ -1,7 +1,7 @@
 """Where a router hears of replicas: the seam, and the load board in Redis behind it.
 
-A source says which replicas it has sighted. The board is one; `probe` asks the replicas themselves and is another; a
-headless Service's DNS will be a third. None of them is the truth: `directory` joins what they say.
+A source says which replicas it has sighted. The board is one; `probe` asks the replicas themselves, at the addresses
+that `seeds` knows, and is another. None of them is the truth: `directory` joins what they say.
 """
 
 from collections.abc import AsyncIterator, Sequence
