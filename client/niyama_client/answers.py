@@ -55,12 +55,14 @@ class Accepted:
         promise: what was promised, in full.
         replica: who serves it first.
         engine: what computes there; `paced` means that no model runs.
+        resume_token: with which the answer goes on at another router when this one is lost; empty when it cannot.
     """
 
     request_id: str
     promise: Promise
     replica: str
     engine: str
+    resume_token: bytes = b""
 
 
 class FinishReason(Enum):
@@ -144,7 +146,8 @@ def accepted_from_wire(message: generation_pb2.Accepted) -> Accepted:
     Raises:
         WireError: the promise is broken.
     """
-    return Accepted(message.request_id, promise_from_wire(message.promise), message.replica, message.engine)
+    promise = promise_from_wire(message.promise)
+    return Accepted(message.request_id, promise, message.replica, message.engine, message.resume_token)
 
 
 def completion_from_wire(message: generation_pb2.Completion) -> Completion:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TypeVar, Unpack
 
 import grpc
-from niyama.v1 import describe_pb2, inference_pb2, inference_pb2_grpc
+from niyama.v1 import describe_pb2, generation_pb2, inference_pb2, inference_pb2_grpc
 from niyama_runtime.status import failure_of
 from niyama_runtime.tls import ClientTls
 from niyama_runtime.wire import WireError
@@ -75,7 +75,9 @@ class Client:
         request = generate_request(prompt, qos, options=options, request_id=request_id, app=self._app)
         generate, patience = self._stub().Generate, Patience(self._retries, options.get("timeout"))
 
-        def open_call() -> StreamCall:
+        def open_call(resume: generation_pb2.Resume | None) -> StreamCall:
+            if resume is not None:
+                request.resume.CopyFrom(resume)
             return generate(request, timeout=patience.seconds_left())
 
         return Generation(request_id, open_call, patience=patience)

@@ -18,20 +18,22 @@ from niyama_client.transcript import Transcript
 
 __all__ = ["Generation", "StreamCall"]
 
+OpenCall = Callable[[generation_pb2.Resume | None], "StreamCall"]
 StreamCall = grpc.aio.UnaryStreamCall[generation_pb2.GenerateRequest, generation_pb2.GenerateResponse]
 
 
 class Generation:
     """Tokens as they come: `async for token in generation`. It can be looped over once.
 
-    Nothing is sent before the loop begins. A call that fails with no token delivered is tried again as far as the
-    client's `Retries` go; after the first token an error says how far the answer came.
+    Nothing is sent before the loop begins. A call that fails is tried again as far as the client's `Retries` go: from
+    the beginning while no token has been delivered, later from where it broke off, at whichever router answers. Where
+    that cannot be, an error says how far the answer came.
 
     Attributes:
         request_id: by which the request is known in logs.
     """
 
-    def __init__(self, request_id: str, open_call: Callable[[], StreamCall], *, patience: Patience) -> None:
+    def __init__(self, request_id: str, open_call: OpenCall, *, patience: Patience) -> None:
         self.request_id = request_id
         self._open_call = open_call
         self._patience = patience
@@ -104,10 +106,11 @@ class Generation:
                     async for token in tokens:
                         yield token
             except grpc.aio.AioRpcError as error:
-                await self._patience.wait_after(failure_of(error), self._transcript.tokens)
+                can_go_on = self._transcript.resume() is not None
+                await self._patience.wait_after(failure_of(error), self._transcript.tokens, can_go_on=can_go_on)
 
     async def _attempt(self) -> AsyncGenerator[Token, None]:
-        call = self._call = self._open_call()
+        call = self._call = self._open_call(self._transcript.resume())
         try:
             async for message in call:
                 for token in self._transcript.take(message):

@@ -1,8 +1,9 @@
 """When a call is tried again, and how long to wait before.
 
-Only what cannot do harm is tried again: a request of which no token has been delivered. UNAVAILABLE is, a few times,
-because another router may answer. RESOURCE_EXHAUSTED is only where one asks for it and the server has said when to
-come back: a client that comes back sooner makes an overload worse.
+Only what cannot do harm is tried again: a request of which no token has been delivered, or that goes on behind those
+that have. UNAVAILABLE is, a few times, because another router may answer; so is CANCELLED, which a server that stops
+says to calls that reach it in its last moment. RESOURCE_EXHAUSTED is only where one asks for it and the server has said
+when to come back: a client that comes back sooner makes an overload worse.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ __all__ = ["Patience", "Retries"]
 
 # Of the time that a server asked for: those who were refused together shall not come back together.
 _JITTER = 0.1
+_AWAY = grpc.StatusCode.UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class Retries:
     """How often a call is tried again.
 
     Attributes:
-        unavailable: after UNAVAILABLE, with back-off and jitter.
+        unavailable: after UNAVAILABLE and CANCELLED, with back-off and jitter.
         overloaded: after RESOURCE_EXHAUSTED, and only when the server says when to come back.
         first_delay: seconds before the first of them; each further one waits twice as long, up to `longest_delay`.
         longest_delay: seconds; a server that asks for more than this is not waited for.
@@ -53,7 +55,7 @@ class Patience:
         self._backoff = Backoff(retries.first_delay, retries.longest_delay, rng=self._rng)
         self._longest_delay = retries.longest_delay
         self._left = {
-            grpc.StatusCode.UNAVAILABLE: retries.unavailable,
+            _AWAY: retries.unavailable,
             grpc.StatusCode.RESOURCE_EXHAUSTED: retries.overloaded,
         }
         self._timeout = timeout
@@ -68,13 +70,15 @@ class Patience:
             self._end = now + self._timeout
         return max(0.0, self._end - now)
 
-    async def wait_after(self, failure: Failure, tokens: Sequence[Token] = ()) -> None:
+    async def wait_after(self, failure: Failure, tokens: Sequence[Token] = (), *, can_go_on: bool = False) -> None:
         """Wait until it is time for the next attempt; `tokens` had been delivered when this one failed.
+
+        With tokens there is a next attempt only where the answer `can_go_on` behind them.
 
         Raises:
             NiyamaError: there shall be none, or the time would be over before.
         """
-        delay = None if tokens else self.delay_after(failure)
+        delay = None if tokens and not can_go_on else self.delay_after(failure)
         left = self.seconds_left()
         if delay is None or (left is not None and delay >= left):
             raise error_of(failure, tokens)
@@ -82,10 +86,13 @@ class Patience:
 
     def delay_after(self, failure: Failure) -> float | None:
         """Return the seconds to wait before the next attempt, of which one less is left; None when there is none."""
-        if self._left.get(failure.code, 0) <= 0:
+        # With a reason somebody wanted the request to end.
+        is_gone = failure.code is grpc.StatusCode.CANCELLED and not failure.reason
+        code = _AWAY if is_gone else failure.code
+        if self._left.get(code, 0) <= 0:
             return None
-        self._left[failure.code] -= 1
+        self._left[code] -= 1
         if failure.retry_after is not None:
             within = failure.retry_after <= self._longest_delay
             return failure.retry_after * (1 + _JITTER * self._rng.random()) if within else None
-        return self._backoff.next_delay() if failure.code is grpc.StatusCode.UNAVAILABLE else None
+        return self._backoff.next_delay() if code is _AWAY else None

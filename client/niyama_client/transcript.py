@@ -57,6 +57,12 @@ class Transcript:
             raise broken_contract(f"the server sent a message that cannot be read: {error}", self.tokens) from error
         return []
 
+    def resume(self) -> generation_pb2.Resume | None:
+        """Return with what the answer goes on where it broke off; None when it begins anew, or cannot go on."""
+        if not self.tokens or self.accepted is None or not self.accepted.resume_token:
+            return None
+        return generation_pb2.Resume(token=self.accepted.resume_token, token_ids=[token.id for token in self.tokens])
+
     def end(self) -> None:
         """Take in that the stream ended without an error.
 

@@ -6,7 +6,6 @@ Nothing here waits or asks anyone. Whether there is room is another question, wh
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import grpc
 from niyama.v1 import generation_pb2
 from niyama_core.output_length import OutputLengthHistory
 from niyama_core.promise import InvalidQosError, merge_asks, resolve_promise
@@ -14,8 +13,9 @@ from niyama_core.slo import Promise, QosClasses
 from niyama_runtime.status import FieldViolation
 
 from niyama_router.call_metadata import CallMetadata, read_metadata
-from niyama_router.errors import InvalidRequestError, Reason, failed
+from niyama_router.errors import InvalidRequestError
 from niyama_router.request_checks import Limits, check_request, estimate_prompt_tokens, read_qos
+from niyama_router.resume_tokens import Resumed, ResumeTokenError, ResumeTokens
 from niyama_router.rules import LiveRules
 
 __all__ = ["Admission", "Admitted", "ModelFacts"]
@@ -39,6 +39,8 @@ class Admitted:
         arrival: instant of its arrival on this router's clock; every time of the request counts from it.
         num_prompt_tokens: estimate of the prompt's length.
         expected_output_tokens: estimate of the answer's length.
+        resume_token: with which the client can go on at another router; empty when the request cannot be resumed.
+        given_token_ids: tokens that the client has from a router that it lost.
     """
 
     request: generation_pb2.GenerateRequest
@@ -46,6 +48,16 @@ class Admitted:
     arrival: float
     num_prompt_tokens: int
     expected_output_tokens: int
+    resume_token: bytes = b""
+    given_token_ids: tuple[int, ...] = ()
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether it can go on behind tokens that the client has.
+
+        Not with stop strings: one may have begun in text that whoever goes on never sees.
+        """
+        return not self.request.sampling.stop
 
 
 class Admission:
@@ -57,12 +69,14 @@ class Admission:
         facts: Callable[[], ModelFacts],
         *,
         lengths: OutputLengthHistory,
+        tokens: ResumeTokens,
         new_id: Callable[[], str],
     ) -> None:
-        """Keep whom to ask; `new_id` makes ids for requests without one."""
+        """Keep whom to ask; `new_id` makes ids for requests without one, `tokens` what they are resumed by."""
         self._live = live
         self._facts = facts
         self._lengths = lengths
+        self._tokens = tokens
         self._new_id = new_id
 
     def admit(
@@ -76,24 +90,50 @@ class Admission:
 
         Raises:
             InvalidRequestError: fields are wrong; all of them are in the error.
-            RequestFailedError: it asks for what is not built yet.
         """
-        if request.HasField("resume"):
-            raise failed(
-                grpc.StatusCode.UNIMPLEMENTED,
-                "this router cannot resume broken streams yet: send the request again without `resume`",
-                reason=Reason.NOT_BUILT,
-            )
         limits = self._limits()
         said = read_metadata(metadata)
         self._fill_in(request, said)
         num_tokens = estimate_prompt_tokens(request, limits.bytes_per_token)
         violations = [*said.violations, *check_request(request, limits, num_prompt_tokens=num_tokens)]
-        promise = _resolve(request, said, classes=self._live.rules.classes, violations=violations)
+        cap = request.max_tokens or limits.max_output_tokens
+        if request.HasField("resume"):
+            resumed = self._read_resume(request, cap, violations=violations)
+            promise = None if resumed is None else resumed.promise
+            arrival -= 0.0 if resumed is None else resumed.elapsed
+        else:
+            promise = _resolve(request, said, classes=self._live.rules.classes, violations=violations)
         if promise is None or violations:
             raise InvalidRequestError(violations)
-        cap = request.max_tokens or limits.max_output_tokens
-        return Admitted(request, promise, arrival, num_tokens, self._lengths.expected(request.app, cap))
+        return self._admitted(request, promise, arrival=arrival, num_tokens=num_tokens, cap=cap)
+
+    def _read_resume(
+        self, request: generation_pb2.GenerateRequest, cap: int, *, violations: list[FieldViolation]
+    ) -> Resumed | None:
+        """Return what is known of a request that was begun at another router; or None, with what is wrong added."""
+        try:
+            resumed = self._tokens.read(request.resume.token)
+        except ResumeTokenError as error:
+            violations.append(FieldViolation("resume.token", str(error)))
+            return None
+        if resumed.request_id != request.request_id:
+            violations.append(
+                FieldViolation("request_id", f"must be that of the broken stream, {resumed.request_id!r}")
+            )
+        if len(request.resume.token_ids) > cap:
+            violations.append(FieldViolation("resume.token_ids", f"must be at most {cap}, the most that are generated"))
+        return resumed
+
+    def _admitted(
+        self, request: generation_pb2.GenerateRequest, promise: Promise, *, arrival: float, num_tokens: int, cap: int
+    ) -> Admitted:
+        """Return the admitted request; what it said of resuming is taken out of it."""
+        token, given = request.resume.token, tuple(request.resume.token_ids)
+        request.ClearField("resume")
+        if not token and not request.sampling.stop:
+            token = self._tokens.issue(request.request_id, promise)
+        expected = self._lengths.expected(request.app, cap)
+        return Admitted(request, promise, arrival, num_tokens, expected, resume_token=token, given_token_ids=given)
 
     def _limits(self) -> Limits:
         rules, facts = self._live.rules, self._facts()

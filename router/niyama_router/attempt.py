@@ -147,6 +147,8 @@ class Attempt:
         self._was_accepted = True
         if not self._journey.is_accepted:
             self._journey.is_accepted = True
+            message.accepted.request_id = self._journey.request_id
+            message.accepted.resume_token = self._journey.admitted.resume_token
             await sink.write(message)
 
     def _breach(self, what: str) -> Lost:

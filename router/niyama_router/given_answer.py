@@ -21,7 +21,8 @@ class GivenAnswer:
 
     Attributes:
         token_ids: as the replicas sent them.
-        emitted_us: when each was emitted, in microseconds since the arrival.
+        emitted_us: when each was emitted, in microseconds since the arrival; of those that another router passed on,
+            which come first, nobody knows.
     """
 
     token_ids: "array[int]" = field(default_factory=lambda: array("I"))
@@ -37,7 +38,8 @@ class GivenAnswer:
 
     def judge(self, completion: generation_pb2.Completion, promise: Promise) -> None:
         """Write into a closing message what the whole answer came to, of which its replica saw the end only."""
-        delivery = Delivery(promise, arrival=0.0)
+        num_before = len(self.token_ids) - len(self.emitted_us)
+        delivery = Delivery(promise, arrival=0.0, num_before=num_before)
         delivery.take(microseconds / 1e6 for microseconds in self.emitted_us)
         completion.num_late_tokens = delivery.num_late_tokens
         completion.on_time = delivery.is_on_time

@@ -1,6 +1,7 @@
 """The `Inference` service over gRPC: takes calls, hands them to admission and dispatcher, and says how they ended."""
 
 import asyncio
+from array import array
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ from niyama_router.admission import Admission, Admitted
 from niyama_router.cluster_view import ClusterView
 from niyama_router.dispatcher import Dispatcher
 from niyama_router.errors import InvalidRequestError, Reason, RequestFailedError
+from niyama_router.given_answer import GivenAnswer
 from niyama_router.journey import Journey
 from niyama_router.ledger import Ledger
 from niyama_router.outcome import Outcome, OutcomeKind, trailers
@@ -45,9 +47,7 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
         except InvalidRequestError as error:
             self._ledger.refused_invalid()
             await status.abort(context, error.failure)
-        except RequestFailedError as error:
-            await status.abort(context, error.failure)
-        await self._serve(_journey(admitted, context), context)
+        await self._serve(_journey(admitted, context, now=arrival), context)
 
     async def ClusterStatus(  # noqa: N802
         self,
@@ -98,9 +98,10 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
         return OutcomeKind.FAILED if is_late else OutcomeKind.CANCELLED
 
 
-def _journey(admitted: Admitted, context: Context) -> Journey:
+def _journey(admitted: Admitted, context: Context, *, now: float) -> Journey:
     left: float | None = context.time_remaining()
-    return Journey(admitted, deadline=None if left is None else admitted.arrival + left)
+    deadline = None if left is None else now + left
+    return Journey(admitted, deadline=deadline, given=GivenAnswer(array("I", admitted.given_token_ids)))
 
 
 def _kind_of(failure: Failure, journey: Journey) -> OutcomeKind:

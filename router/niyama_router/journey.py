@@ -7,7 +7,7 @@ rules that span them: one `Accepted`, no token twice, a bounded number of moves,
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from niyama.v1 import replica_pb2
+from niyama.v1 import generation_pb2, replica_pb2
 from niyama_core.placement import PlacementRequest
 from niyama_core.slo import OnOverload
 from niyama_runtime import wire
@@ -17,6 +17,9 @@ from niyama_router.admission import Admitted
 from niyama_router.given_answer import GivenAnswer
 
 __all__ = ["Journey"]
+
+# Of an id of at most 128 characters, so that there is room for what tells two of one request apart.
+_MOST_OF_ID = 116
 
 
 @dataclass(slots=True, eq=False)
@@ -63,11 +66,8 @@ class Journey:
 
     @property
     def is_resumable(self) -> bool:
-        """Whether another replica can go on behind the tokens that the client has.
-
-        Not with stop strings: one may have begun in text that the other replica never sees.
-        """
-        return not self.admitted.request.sampling.stop
+        """Whether another replica can go on behind the tokens that the client has."""
+        return self.admitted.is_resumable
 
     def elapsed(self, now: float) -> float:
         """Return the seconds since the arrival."""
@@ -108,9 +108,22 @@ class Journey:
     def to_replica(self, now: float) -> replica_pb2.ReplicaGenerateRequest:
         """Return the request as a replica gets it: durations, no instants."""
         return replica_pb2.ReplicaGenerateRequest(
-            request=self.admitted.request,
+            request=self._request_to_replica(),
             promise=wire.promise_to_wire(self.admitted.promise),
             elapsed=wire.duration_to_wire(self.elapsed(now)),
             num_moves=self.num_moves,
             emitted_token_ids=self.given.token_ids,
         )
+
+    def _request_to_replica(self) -> generation_pb2.GenerateRequest:
+        """Return the request; one that was begun at another router under another id.
+
+        The replica on which it was may not have noticed yet that nobody reads there any more.
+        """
+        request = self.admitted.request
+        if not self.admitted.given_token_ids:
+            return request
+        renamed = generation_pb2.GenerateRequest()
+        renamed.CopyFrom(request)
+        renamed.request_id = f"{request.request_id[:_MOST_OF_ID]}~{len(self.admitted.given_token_ids)}"
+        return renamed

@@ -8,7 +8,7 @@ from uuid import uuid4
 import structlog
 from niyama.v1 import inference_pb2_grpc
 from niyama_core.output_length import OutputLengthHistory
-from niyama_runtime.clock import Clock, MonotonicClock
+from niyama_runtime.clock import Clock, MonotonicClock, unix_seconds
 from niyama_runtime.grpc_server import GrpcServer
 from niyama_runtime.load_board import LoadBoard
 from niyama_runtime.metrics_server import MetricsServer
@@ -24,6 +24,7 @@ from niyama_router.load_store import BoardSource
 from niyama_router.metrics import RouterMetrics
 from niyama_router.placing import Placing
 from niyama_router.replica_client import ReplicaClients
+from niyama_router.resume_tokens import ResumeTokens
 from niyama_router.rules import LiveRules
 from niyama_router.seeds import Seeds
 from niyama_router.settings import RouterSettings
@@ -116,7 +117,13 @@ class Router:
         lengths = OutputLengthHistory()
         placing = Placing(directory, live, clock=clock)
         return InferenceService(
-            Admission(live, lambda: model_facts(directory), lengths=lengths, new_id=lambda: uuid4().hex),
+            Admission(
+                live,
+                lambda: model_facts(directory),
+                lengths=lengths,
+                tokens=ResumeTokens(self._settings.resume_key, unix_now=unix_seconds),
+                new_id=lambda: uuid4().hex,
+            ),
             Dispatcher(placing, self._clients, directory=directory, clock=clock),
             view=self._view,
             ledger=Ledger(attainment, self._metrics, lengths=lengths),

@@ -14,9 +14,14 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Clock", "MonotonicClock", "VirtualClock", "VirtualDeadlockError"]
+__all__ = ["Clock", "MonotonicClock", "VirtualClock", "VirtualDeadlockError", "unix_seconds"]
 
 T = TypeVar("T")
+
+
+def unix_seconds() -> float:
+    """Return the seconds since the epoch: for what must mean something on another machine, never to wait by."""
+    return time.time()
 
 
 class Clock(Protocol):

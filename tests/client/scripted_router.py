@@ -103,9 +103,10 @@ async def serve(
         await server.stop(0)
 
 
-def accepted(request_id: str = "r1") -> generation_pb2.GenerateResponse:
+def accepted(request_id: str = "r1", *, resume_token: bytes = b"") -> generation_pb2.GenerateResponse:
     promise = promise_to_wire(Promise("chat", Interactive(ttft=2.0, tbt=0.05)))
     message = generation_pb2.Accepted(request_id=request_id, promise=promise, replica="replica-0", engine="paced")
+    message.resume_token = resume_token
     return generation_pb2.GenerateResponse(accepted=message)
 
 

@@ -172,7 +172,7 @@ async def test_many_generations_share_one_client() -> None:
 
 
 async def test_a_server_that_ends_the_call_by_itself_is_not_taken_for_a_cancelled_task() -> None:
-    ended = Failure(code=grpc.StatusCode.CANCELLED, message="the router ended the call")
+    ended = Failure(code=grpc.StatusCode.CANCELLED, message="the router ended the call", reason="ABORTED")
     async with serve(ScriptedRouter([accepted(), ended])) as address, Client(address) as client:
         with pytest.raises(ServerError, match="ended the call") as caught:
             await client.generate("Hi").text()

@@ -44,7 +44,41 @@ async def test_the_number_of_attempts_is_bounded() -> None:
     assert (caught.value.reason, caught.value.tokens) == ("NO_REPLICA", ())
 
 
-async def test_after_the_first_token_nothing_is_tried_again() -> None:
+async def test_an_answer_that_broke_off_goes_on_behind_the_tokens_that_came() -> None:
+    begun = accepted(resume_token=b"mine")
+    router = ScriptedRouter(
+        [begun, tokens("a"), tokens("b", position=1), GONE],
+        [GONE],
+        [begun, tokens("c", position=2), completion(num_output_tokens=3)],
+    )
+    async with serve(router) as address, Client(address, retries=QUICK) as client:
+        generation = client.generate("Hi")
+        assert await generation.text() == "abc"
+    assert [token.position for token in generation.tokens] == [0, 1, 2]
+    first, second, third = router.requests
+    assert not first.HasField("resume")
+    assert (second.resume.token, list(second.resume.token_ids)) == (b"mine", [100, 101])
+    assert third == second
+    assert first.request_id == third.request_id
+
+
+async def test_a_call_that_reaches_a_server_in_its_last_moment_is_tried_again() -> None:
+    stopping = Failure(code=grpc.StatusCode.CANCELLED, message="the server stops")
+    router = ScriptedRouter([stopping], answer("a"))
+    async with serve(router) as address, Client(address, retries=QUICK) as client:
+        assert await client.generate("Hi").text() == "a"
+
+
+async def test_a_request_that_somebody_ended_stays_ended() -> None:
+    aborted = Failure(code=grpc.StatusCode.CANCELLED, message="the request was aborted", reason="ABORTED")
+    router = ScriptedRouter([accepted(resume_token=b"mine"), aborted])
+    async with serve(router) as address, Client(address, retries=QUICK) as client:
+        with pytest.raises(ServerError, match="aborted"):
+            await client.generate("Hi").text()
+    assert len(router.requests) == 1
+
+
+async def test_an_answer_that_cannot_go_on_is_not_tried_again_after_its_first_token() -> None:
     router = ScriptedRouter([accepted(), tokens("a"), GONE], answer("a"))
     async with serve(router) as address, Client(address, retries=QUICK) as client:
         with pytest.raises(UnavailableError):

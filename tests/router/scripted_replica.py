@@ -171,6 +171,17 @@ def going_on(num_tokens: int, *, seconds: float = 0.4) -> Act:
     return act
 
 
+def failing(code: grpc.StatusCode, *, num_tokens: int = 0) -> Act:
+    async def act(
+        replica: ScriptedReplica, request: replica_pb2.ReplicaGenerateRequest, context: Context
+    ) -> AsyncIterator[Event]:
+        async for event in saying(*(tokens(n, [n]) for n in range(num_tokens)))(replica, request, context):
+            yield event
+        await context.abort(code, "the engine is gone")
+
+    return act
+
+
 def saying(*events: Event | float, forever: bool = False, whole: bool = False) -> Act:
     """Accept, then send these events, pausing where a number of seconds stands; then end, complete, or stay silent."""
 

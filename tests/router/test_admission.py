@@ -9,10 +9,11 @@ import pytest
 from google.protobuf import duration_pb2
 from niyama.v1 import generation_pb2, qos_pb2
 from niyama_core.output_length import OutputLengthHistory
-from niyama_core.slo import Batch, Importance, Interactive
+from niyama_core.slo import Batch, Importance, Interactive, Promise
 from niyama_router.admission import Admission, Admitted, ModelFacts
-from niyama_router.errors import InvalidRequestError, RequestFailedError
+from niyama_router.errors import InvalidRequestError
 from niyama_router.request_checks import MAX_REQUEST_BYTES
+from niyama_router.resume_tokens import ResumeTokens
 from niyama_router.rules import LiveRules
 from niyama_router.settings import parse_settings
 
@@ -30,12 +31,13 @@ SETTINGS = {
         {"name": "job", "batch": {"ttlt": "10m"}, "importance": "low"},
     ],
 }
+TOKENS = ResumeTokens(None, unix_now=lambda: 1000.0)
 FACTS = ModelFacts(bytes_per_token=4.0, context_tokens=4096)
 
 
 def admission(facts: ModelFacts = FACTS, **settings: Any) -> Admission:  # noqa: ANN401
     live = LiveRules(parse_settings({**SETTINGS, **settings}).rules)
-    return Admission(live, lambda: facts, lengths=OutputLengthHistory(), new_id=lambda: "made-up")
+    return Admission(live, lambda: facts, lengths=OutputLengthHistory(), tokens=TOKENS, new_id=lambda: "made-up")
 
 
 def a_message(**fields: Any) -> generation_pb2.GenerateRequest:  # noqa: ANN401
@@ -238,9 +240,40 @@ def test_a_router_for_replay_takes_the_length_of_the_answer() -> None:
     assert admission(replay=True).admit(request, (), arrival=0.0).request.replay_output_tokens == 5
 
 
-def test_resuming_is_refused_in_clear_words() -> None:
-    with pytest.raises(RequestFailedError, match="cannot resume"):
-        admit(a_message(resume=generation_pb2.Resume(token=b"x")))
+def resumed(*token_ids: int, at: float, request_id: str = "r1") -> generation_pb2.GenerateRequest:
+    """Return a request that was begun at instant 900 of the world's clock and goes on at another."""
+    promise = Promise("gone-by-now", Batch(ttlt=77.0))
+    token = ResumeTokens(None, unix_now=lambda: 1000.0 - at).issue("r1", promise)
+    return a_message(request_id=request_id, resume=generation_pb2.Resume(token=token, token_ids=token_ids))
+
+
+def test_a_request_that_is_resumed_keeps_its_arrival_its_promise_and_its_tokens() -> None:
+    admitted = admit(resumed(5, 6, at=100.0))
+    assert admitted.arrival == pytest.approx(1.0 - 100.0)
+    assert admitted.promise == Promise("gone-by-now", Batch(ttlt=77.0))
+    assert admitted.given_token_ids == (5, 6)
+    assert admitted.resume_token
+    assert not admitted.request.HasField("resume")
+
+
+@pytest.mark.parametrize(
+    ("request_", "field", "words"),
+    [
+        (resumed(5, at=1.0, request_id="other"), "request_id", "must be that of the broken stream, 'r1'"),
+        (resumed(*range(1001), at=1.0), "resume.token_ids", "at most 1000"),
+        (resumed(5, at=1e6), "resume.token", "too old"),
+        (a_message(request_id="r1", resume=generation_pb2.Resume(token=b"x")), "resume.token", "no token of a router"),
+    ],
+)
+def test_a_resume_that_makes_no_sense_names_its_field(
+    request_: generation_pb2.GenerateRequest, field: str, words: str
+) -> None:
+    assert words in violations(request_)[field]
+
+
+def test_a_request_with_stop_strings_gets_no_token() -> None:
+    assert admit().resume_token
+    assert not admit(a_message(sampling=generation_pb2.Sampling(stop=["END"]))).resume_token
 
 
 async def test_wrong_requests_are_answered_and_the_router_lives_on(start_replica: StartReplica) -> None:

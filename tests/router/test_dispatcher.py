@@ -13,12 +13,12 @@ from niyama_runtime.status import FieldViolation
 from tests.router.conftest import StartReplica
 from tests.router.harness import RouterUnderTest, until
 from tests.router.scripted_replica import (
-    Act,
     Context,
     Event,
     ScriptedReplica,
     accepted,
     answering,
+    failing,
     going_on,
     handed_back,
     relegated,
@@ -279,17 +279,6 @@ async def test_a_prompt_counts_beside_the_reports_until_its_first_token(start_re
         first.acts.append(answering(1))
         assert (await router.generate()).completion.replica == "a"
         call.cancel()
-
-
-def failing(code: grpc.StatusCode, *, num_tokens: int = 0) -> Act:
-    async def act(
-        replica: ScriptedReplica, request: replica_pb2.ReplicaGenerateRequest, context: Context
-    ) -> AsyncIterator[Event]:
-        async for event in saying(*(tokens(n, [n]) for n in range(num_tokens)))(replica, request, context):
-            yield event
-        await context.abort(code, "the engine is gone")
-
-    return act
 
 
 async def refusing_its_prompt(
