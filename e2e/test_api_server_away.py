@@ -16,7 +16,7 @@ from e2e.waiting import eventually
 AWAY_SECONDS = float(os.environ.get("NIYAMA_E2E_AWAY_SECONDS", "20"))
 CATCH_UP_SECONDS = 30.0
 # What one cluster may cost in that time: a list of each kind a reconciliation, and the watches that begin anew.
-MOST_REQUESTS = 300
+MOST_REQUESTS = 400
 
 
 def test_the_operator_catches_up_and_clients_see_nothing(

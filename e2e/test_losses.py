@@ -57,6 +57,14 @@ def test_a_replica_that_is_evicted_loses_nothing(llama: NiyamaCluster, figures: 
     survive(llama, "replica pod evicted", happen=evict, figures=figures)
 
 
+def test_a_router_that_is_killed_loses_nothing(llama: NiyamaCluster, node: Node, figures: Figures) -> None:
+    """The SDK goes on at the other router; a plain gRPC client would see UNAVAILABLE."""
+    victim = llama.pod_names("router")[0]
+    (status,) = llama.kubectl.get("pod", victim)["status"]["containerStatuses"]
+    kill = lambda: node.kill_container(status["containerID"])  # noqa: E731
+    survive(llama, "kill -9 of a router", happen=kill, figures=figures)
+
+
 def test_a_router_that_is_deleted_loses_nothing(llama: NiyamaCluster, figures: Figures) -> None:
     victim = llama.pod_names("router")[0]
     delete = lambda: llama.kubectl("delete", "pod", victim, "--wait=false")  # noqa: E731

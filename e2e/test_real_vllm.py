@@ -25,6 +25,8 @@ MODEL = ROOT / "out" / "tiny-llama"
 def vllm(node: Node) -> Path:
     """Return the folder with vLLM's packages."""
     run("make", "install-vllm", "out/tiny-llama/config.json", seconds=900)
+    # Pods run as a user of their own, and the weights are written for their owner alone.
+    run("chmod", "-R", "a+rX", MODEL)
     (packages,) = (ROOT / ".venv-vllm" / "lib").glob("python3*/site-packages")
     return packages
 

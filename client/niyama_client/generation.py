@@ -10,6 +10,7 @@ from contextlib import aclosing
 
 import grpc
 from niyama.v1 import generation_pb2
+from niyama_runtime.cancellation import is_task_cancelled
 from niyama_runtime.status import failure_of
 
 from niyama_client.answers import Accepted, Completion, Token
@@ -117,13 +118,7 @@ class Generation:
                     yield token
             self._transcript.end()
         except asyncio.CancelledError:
-            if not self._cancelled or _is_being_cancelled():
+            if not self._cancelled or is_task_cancelled():
                 raise
         finally:
             call.cancel()
-
-
-def _is_being_cancelled() -> bool:
-    """Whether somebody wants the task itself to end, and not the call alone."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

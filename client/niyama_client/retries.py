@@ -30,13 +30,14 @@ class Retries:
     """How often a call is tried again.
 
     Attributes:
-        unavailable: after UNAVAILABLE and CANCELLED, with back-off and jitter.
+        unavailable: after UNAVAILABLE and CANCELLED, with back-off and jitter; six take about
+            five seconds, in which a router that died is back.
         overloaded: after RESOURCE_EXHAUSTED, and only when the server says when to come back.
         first_delay: seconds before the first of them; each further one waits twice as long, up to `longest_delay`.
         longest_delay: seconds; a server that asks for more than this is not waited for.
     """
 
-    unavailable: int = 3
+    unavailable: int = 6
     overloaded: int = 0
     first_delay: float = 0.1
     longest_delay: float = 30.0

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import grpc
 from niyama.v1 import generation_pb2
+from niyama_runtime.cancellation import is_task_cancelled
 from niyama_runtime.status import Failure, failure_of
 
 from niyama_router.errors import Reason
@@ -76,8 +77,10 @@ class Attempt:
         self.berth = berth
         self._call = call
         self._journey = journey
+        self._is_given_up = False
         self._first_position = journey.num_delivered
         self._was_accepted = False
+        berth.booking.on_given_up = self._give_up
 
     async def relay(self, sink: Sink) -> Ending:
         """Pass messages on to `sink` until something is to be decided, and return what.
@@ -88,6 +91,12 @@ class Attempt:
             return await self._relay(sink)
         except grpc.aio.AioRpcError as error:
             return Lost(failure_of(error), self._was_accepted)
+        except asyncio.CancelledError:
+            if not self._is_given_up or is_task_cancelled():
+                raise
+            # Without a reason, like a connection that broke: it is not the replica that says so.
+            failure = Failure(code=grpc.StatusCode.UNAVAILABLE, message="the replica gave no sign of life")
+            return Lost(failure, self._was_accepted)
 
     def finish(self) -> None:
         """Let the stream end by itself after its last message, so that the replica sees no cancellation.
@@ -101,6 +110,11 @@ class Attempt:
         """Cancel the stream; what the replica still sends is dropped."""
         self._call.cancel()
         self.berth.booking.close()
+
+    def _give_up(self) -> None:
+        """End a stream of which nothing more is to be expected: its replica hangs."""
+        self._is_given_up = True
+        self._call.cancel()
 
     async def _relay(self, sink: Sink) -> Ending:
         read, write, journey, given = self._call.read, sink.write, self._journey, self._journey.given

@@ -2,8 +2,8 @@
 
 Three things are kept apart. *Membership*: a replica has been sighted, and has not left. *Liveness*: how long ago it
 gave a sign of life, and whether a call to it broke since. The *age of its load*: how far to trust the figures. A
-replica that looks away is not placed on; when all look away at once it is more likely that the router is blind, and
-the last known pool is kept.
+replica that looks away is not placed on, and a second later what is open there is let go; when all look away at once
+it is more likely that the router is blind, and the last known pool is kept.
 """
 
 import asyncio
@@ -46,6 +46,7 @@ class Directory:
             names = {sighting.load.replica for sighting in sightings}
             for name, known in self._replicas.items():
                 known.is_listed = name in names
+        self._give_up(now)
         self._forget(now)
         self._tell(now)
 
@@ -126,6 +127,13 @@ class Directory:
         """Return the replicas to choose from; without any that is awake, all that do not drain."""
         pool = [known for known in self._replicas.values() if not known.load.draining]
         return [known for known in pool if known.is_awake(now)] or pool
+
+    def _give_up(self, now: float) -> None:
+        """Let requests go that are at replicas that hang; not when all look so, for then the router is blind."""
+        hung = [known for known in self._replicas.values() if known.num_open and known.is_hung(now)]
+        if hung and any(known.is_awake(now) for known in self._replicas.values()):
+            for known in hung:
+                known.give_up()
 
     def _forget(self, now: float) -> None:
         """Drop those of whom nothing more is to be expected, so that names do not pile up."""

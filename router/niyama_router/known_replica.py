@@ -4,6 +4,7 @@ Records that change, by named transitions only; `directory` keeps one for each n
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from niyama_core.load import ReplicaLoad
@@ -15,6 +16,8 @@ __all__ = ["Booking", "KnownReplica"]
 
 # Agents give a sign of life every second, changed or not.
 _SILENT_SECONDS = 3.0
+# What is open at a replica that is silent for longer goes on elsewhere.
+_GIVE_UP_SECONDS = 4.0
 _ASK_AFTER_SECONDS = 1.5
 _FORGET_SECONDS = 60.0
 
@@ -27,11 +30,13 @@ class Booking:
         replica: where.
         sequence: of the replica's load when the request was placed.
         num_tokens: estimate of its prompt's length.
+        on_given_up: called when the replica hangs; None while nothing is open.
     """
 
     replica: "KnownReplica"
     sequence: int
     num_tokens: int
+    on_given_up: Callable[[], None] | None = None
 
     def settle(self) -> None:
         """Note that the replica has dealt with the prompt, or that its reports count it."""
@@ -40,7 +45,7 @@ class Booking:
     def close(self) -> None:
         """Note that the request has left the replica; call it once."""
         self.replica.settle(self)
-        self.replica.num_open -= 1
+        self.replica.open.discard(self)
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +58,7 @@ class KnownReplica:
         last_sign: instant of its last sign of life.
         lost_at: instant at which a call to it broke; minus infinity when none has.
         is_listed: whether the board named it when it was last read.
-        num_open: requests of this router that are there.
+        open: requests of this router that are there.
         pending: those of them that its reports cannot count yet.
         pending_tokens: sum of their prompts' tokens.
     """
@@ -63,17 +68,32 @@ class KnownReplica:
     last_sign: float
     lost_at: float = -math.inf
     is_listed: bool = False
-    num_open: int = 0
+    open: set[Booking] = field(default_factory=set)
     pending: set[Booking] = field(default_factory=set)
     pending_tokens: int = 0
 
     def book(self, num_tokens: int) -> Booking:
         """Note that a request is placed here."""
         booking = Booking(self, self.load.sequence, num_tokens)
-        self.num_open += 1
+        self.open.add(booking)
         self.pending.add(booking)
         self.pending_tokens += num_tokens
         return booking
+
+    @property
+    def num_open(self) -> int:
+        """Requests of this router that are there."""
+        return len(self.open)
+
+    def is_hung(self, now: float) -> bool:
+        """Return whether it has been silent for so long that nothing more is to be expected of it."""
+        return now - self.last_sign > _GIVE_UP_SECONDS
+
+    def give_up(self) -> None:
+        """Tell those whose requests are there that nothing more is to be expected."""
+        for booking in list(self.open):
+            if booking.on_given_up is not None:
+                booking.on_given_up()
 
     def settle(self, booking: Booking) -> None:
         """Count a booking no longer beside the reports."""

@@ -122,24 +122,36 @@ async def test_a_replica_that_is_killed_does_not_show_in_the_answer(cluster: str
     assert [token.position for token in generation.tokens] == list(range(len(undisturbed.tokens)))
 
 
-async def read_and_kill(generation: Generation, cluster_folder: Path) -> str:
-    """Read an answer to its end, kill its replica on the way, and return which that was."""
-    replica = ""
+async def test_a_router_that_is_killed_does_not_show_in_the_answer(cluster: str, cluster_folder: Path) -> None:
+    question = "Another long story, please."
+    async with Client(cluster) as client:
+        generation = client.generate(question, qos="chat", max_tokens=300)
+        await read_and_kill(generation, cluster_folder, role="router-0")
+        undisturbed = client.generate(question, qos="chat", max_tokens=300)
+        await undisturbed.text()
+    assert [token.id for token in generation.tokens] == [token.id for token in undisturbed.tokens]
+    assert [token.position for token in generation.tokens] == list(range(len(undisturbed.tokens)))
+    assert generation.completion.num_output_tokens == len(undisturbed.tokens)
+
+
+async def read_and_kill(generation: Generation, cluster_folder: Path, *, role: str = "") -> str:
+    """Read an answer to its end, kill its replica or another process on the way, and return which that was."""
+    killed = ""
     async for token in generation:
         if token.position == 5:
-            replica = generation.accepted.replica
-            os.kill(process_of(replica, cluster_folder), signal.SIGKILL)
-    return replica
+            killed = role or generation.accepted.replica
+            os.kill(process_of(killed, cluster_folder), signal.SIGKILL)
+    return killed
 
 
-def process_of(replica: str, cluster_folder: Path) -> int:
-    """Return the process of a replica of the running cluster."""
+def process_of(role: str, cluster_folder: Path) -> int:
+    """Return the process of a replica or router of the running cluster."""
     state = read_state(cluster_folder / "state" / "niyama" / "up.json")
     assert state is not None
     for pid in children_of(state.pid):
-        if f"{replica}.json" in Path(f"/proc/{pid}/cmdline").read_text():
+        if f"{role}.json" in Path(f"/proc/{pid}/cmdline").read_text():
             return pid
-    pytest.fail(f"{replica} has no process")
+    pytest.fail(f"{role} has no process")
 
 
 def run_example(name: str, *arguments: str, address: str, stdin: str = "") -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,22 @@ async def test_a_replica_that_is_killed_takes_no_request_with_it(cluster: Cluste
     assert moved, "the kill came too late to be seen"
     await cluster.sees("replica-1")
     # Each token is a hash of all before it: what went on elsewhere is what it would have been undisturbed.
+    again = await load(cluster, 60, num_tokens=60)
+    assert [answer.token_ids for answer in answers] == [answer.token_ids for answer in again]
+
+
+async def test_a_replica_that_hangs_is_found_and_its_requests_go_on_elsewhere(cluster: Cluster) -> None:
+    sending = asyncio.create_task(load(cluster, 60, num_tokens=60))
+    await asyncio.sleep(0.4)
+    cluster.replicas["replica-0"].signal(signal.SIGSTOP)
+    began = time.monotonic()
+    answers = await sending
+    seconds = time.monotonic() - began
+    cluster.replicas["replica-0"].signal(signal.SIGCONT)
+    assert [answer.failure for answer in answers if answer.failure] == []
+    assert any(answer.completion.num_moves for answer in answers), "nothing was there when it hung"
+    # Long before gRPC's keepalive would notice.
+    assert seconds < 12
     again = await load(cluster, 60, num_tokens=60)
     assert [answer.token_ids for answer in answers] == [answer.token_ids for answer in again]
 
