@@ -9,17 +9,23 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from google.protobuf.message import DecodeError
 from niyama.v1 import resume_pb2
 from niyama_core.slo import Promise
 from niyama_runtime import wire
 
-__all__ = ["ResumeTokenError", "ResumeTokens", "Resumed"]
+__all__ = ["ResumeKeyError", "ResumeTokenError", "ResumeTokens", "Resumed", "read_key"]
 
 _MAC_BYTES = 32
+_LEAST_KEY_BYTES = 32
 # Clocks that are further apart than this, and requests that are older, are nobody's honest token.
 _MOST_SECONDS = 7 * 86400.0
+
+
+class ResumeKeyError(Exception):
+    """A key cannot be used; the message names its file."""
 
 
 class ResumeTokenError(Exception):
@@ -33,6 +39,21 @@ class Resumed:
     request_id: str
     promise: Promise
     elapsed: float
+
+
+def read_key(file: Path) -> bytes:
+    """Return the key that a file holds.
+
+    Raises:
+        ResumeKeyError: it cannot be read, or is too short to be one.
+    """
+    try:
+        key = file.read_bytes().strip()
+    except OSError as error:
+        raise ResumeKeyError(f"cannot read {file}: {error.strerror or error}") from error
+    if len(key) < _LEAST_KEY_BYTES:
+        raise ResumeKeyError(f"{file} holds {len(key)} bytes: a key has at least {_LEAST_KEY_BYTES}")
+    return key
 
 
 class ResumeTokens:

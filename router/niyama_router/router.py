@@ -24,7 +24,7 @@ from niyama_router.load_store import BoardSource
 from niyama_router.metrics import RouterMetrics
 from niyama_router.placing import Placing
 from niyama_router.replica_client import ReplicaClients
-from niyama_router.resume_tokens import ResumeTokens
+from niyama_router.resume_tokens import ResumeTokens, read_key
 from niyama_router.rules import LiveRules
 from niyama_router.seeds import Seeds
 from niyama_router.settings import RouterSettings
@@ -54,9 +54,11 @@ class Router:
         Raises:
             RedisSettingsError: the URL of the load board makes no sense.
             TlsError: a file of the TLS settings for replicas cannot be used.
+            ResumeKeyError: the file of the key cannot be used.
         """
         self._settings = settings
         self._clock = clock or MonotonicClock()
+        self._resume_key = read_key(settings.resume_key_file) if settings.resume_key_file else None
         self._live = LiveRules(settings.rules)
         self._directory = Directory()
         self._clients = ReplicaClients(settings.replica_tls)
@@ -121,7 +123,7 @@ class Router:
                 live,
                 lambda: model_facts(directory),
                 lengths=lengths,
-                tokens=ResumeTokens(self._settings.resume_key, unix_now=unix_seconds),
+                tokens=ResumeTokens(self._resume_key, unix_now=unix_seconds),
                 new_id=lambda: uuid4().hex,
             ),
             Dispatcher(placing, self._clients, directory=directory, clock=clock),

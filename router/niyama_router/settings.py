@@ -5,7 +5,8 @@ The operator and `niyama up` write the file; the router watches it. What it may 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from niyama_core.manifest_reader import ManifestReader
 from niyama_runtime.grpc_channel import MAX_MESSAGE_BYTES
@@ -26,8 +27,6 @@ from niyama_router.rules import Rules, read_rules
 
 __all__ = ["RouterSettings", "parse_settings"]
 
-_LEAST_KEY_BYTES = 32
-
 
 @dataclass(frozen=True, slots=True)
 class RouterSettings:
@@ -42,7 +41,8 @@ class RouterSettings:
         replicas: host:port of replicas that are known without a load board.
         replica_service: host:port of a name that stands for the address of each replica, such as a headless Service's;
             None without.
-        resume_key: with which resume tokens are signed, shared by all routers of the cluster; None signs nothing.
+        resume_key_file: holds the key by which resume tokens are signed, shared by all routers of the cluster; None signs
+            nothing.
         replica_tls: how replicas are spoken to; None without TLS.
         log: from which level on, and whether as JSON.
         rules: what may change.
@@ -55,7 +55,7 @@ class RouterSettings:
     redis: RedisSettings | None
     replicas: tuple[str, ...]
     replica_service: str | None
-    resume_key: bytes | None = field(repr=False)
+    resume_key_file: Path | None
     replica_tls: ClientTls | None
     log: LogSettings
     rules: Rules
@@ -80,7 +80,7 @@ def parse_settings(document: Mapping[str, object]) -> RouterSettings:
         redis=read_redis(reader),
         replicas=_read_replicas(reader),
         replica_service=_read_address(reader, "replicaService") if "replicaService" in reader else None,
-        resume_key=_read_key(reader, "resumeKeyFile"),
+        resume_key_file=read_path(reader, "resumeKeyFile"),
         replica_tls=read_client_tls(reader, "replicaTls"),
         log=read_log(reader),
         rules=read_rules(reader),
@@ -101,21 +101,6 @@ def _read_server(reader: ManifestReader) -> ServerSettings:
         max_message_bytes=2 * MAX_MESSAGE_BYTES,
         max_connection_age=reader.duration("maxConnectionAge") if "maxConnectionAge" in reader else None,
     )
-
-
-def _read_key(reader: ManifestReader, key: str) -> bytes | None:
-    """Read a key out of the file that is named; None when none is."""
-    path = read_path(reader, key)
-    if path is None:
-        return None
-    try:
-        content = path.read_bytes().strip()
-    except OSError as error:
-        reader.problem(key, f"cannot read {path}: {error.strerror or error}")
-        return None
-    if len(content) < _LEAST_KEY_BYTES:
-        reader.problem(key, f"{path} holds {len(content)} bytes: a key has at least {_LEAST_KEY_BYTES}")
-    return content
 
 
 def _read_address(reader: ManifestReader, key: str) -> str:
