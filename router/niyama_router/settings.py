@@ -41,8 +41,7 @@ class RouterSettings:
         replicas: host:port of replicas that are known without a load board.
         replica_service: host:port of a name that stands for the address of each replica, such as a headless Service's;
             None without.
-        resume_key_file: holds the key by which resume tokens are signed, shared by all routers of the cluster; None signs
-            nothing.
+        resume_key_file: holds the key, shared by all routers, that signs resume tokens; None signs nothing.
         replica_tls: how replicas are spoken to; None without TLS.
         log: from which level on, and whether as JSON.
         rules: what may change.
