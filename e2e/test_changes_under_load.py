@@ -75,13 +75,16 @@ def test_the_operators_end_and_upgrade_touch_no_cluster(
     cluster.wait_settled()
     before = cluster.starts("replica", "router", "redis")
     with traffic(cluster.address()) as account:
-        former = niyama.operator_pod()
-        niyama.kubectl("delete", "pod", former, "--wait=false")
+        former, began = niyama.operator_pod(), time.monotonic()
+        niyama.kubectl("delete", "pod", former)
+        gone = time.monotonic() - began
         eventually(lambda: niyama.operator_pod() != former, within=60)
         niyama.upgrade(podAnnotations={"niyama.dev/upgraded": str(time.time())})
         cluster.scale(3)
         cluster.wait_settled()
-    figures.add("2 operator restarted and upgraded", account.summary())
+    figures.add("2 operator restarted and upgraded", f"gone after {gone:.1f} s; {account.summary()}")
     assert_nothing_lost(account)
+    # It ends by itself, and not because its grace period is over.
+    assert gone < 15
     after = cluster.starts("replica", "router", "redis")
     assert before.items() <= after.items()

@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import kopf
@@ -76,21 +77,23 @@ async def _run(settings: OperatorSettings) -> None:
 
 
 async def _work(settings: OperatorSettings, loop: ControlLoop, *, stop: asyncio.Event) -> None:
+    """Watch and reconcile until it is time to stop.
+
+    Kopf puts signal handlers of its own over ours, so its end is what tells that a signal came.
+    """
     await loop.wait_for_resource()
-    registry = build_registry(on_cluster=loop.hear_of_cluster, on_owned=loop.hear_of_owned)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(loop.run())
-        tasks.create_task(
-            kopf.operator(
-                registry=registry,
-                settings=build_settings(),
-                standalone=True,
-                clusterwide=not settings.namespaces,
-                namespaces=settings.namespaces,
-                liveness_endpoint=f"http://{settings.health}/healthz" if settings.health else None,
-                stop_flag=stop,
-            )
+        reconciling = tasks.create_task(loop.run())
+        await kopf.operator(
+            registry=build_registry(on_cluster=loop.hear_of_cluster, on_owned=loop.hear_of_owned),
+            settings=build_settings(),
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            liveness_endpoint=f"http://{settings.health}/healthz" if settings.health else None,
+            stop_flag=stop,
         )
+        reconciling.cancel()
 
 
 async def _end(work: "asyncio.Task[None]", api: KubernetesApi) -> None:
@@ -100,8 +103,8 @@ async def _end(work: "asyncio.Task[None]", api: KubernetesApi) -> None:
     """
     work.cancel()
     try:
-        await work
-    except asyncio.CancelledError:
+        with suppress(asyncio.CancelledError):
+            await work
         _log.info("operator_stopped")
     finally:
         await api.close()
