@@ -118,9 +118,15 @@ class RolloutSpec:
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """Who may reach what: whether NetworkPolicies are made."""
+    """Who may reach what, and by what routers know one another.
+
+    Attributes:
+        network_policy: whether NetworkPolicies are made.
+        resume_key_secret: the key by which routers sign what a client carries from one to another; None signs nothing.
+    """
 
     network_policy: bool = True
+    resume_key_secret: SecretKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +208,11 @@ def read_rollout(section: ManifestReader) -> RolloutSpec:
 
 
 def read_security(section: ManifestReader) -> Security:
-    """Read who may reach what."""
-    security = Security(network_policy=section.flag("networkPolicy", True))
+    """Read who may reach what, and by what routers know one another."""
+    security = Security(
+        network_policy=section.flag("networkPolicy", True),
+        resume_key_secret=read_secret_key(section, "resumeKeySecret", default_key="key"),
+    )
     section.refuse_unknown()
     return security
 

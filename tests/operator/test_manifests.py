@@ -114,6 +114,16 @@ def test_a_password_comes_from_a_file_and_no_redis_is_built_beside_an_external_o
     assert {"name": "redis-password", "secret": {"secretName": "redis", "items": items}} in volumes
 
 
+def test_routers_sign_with_the_key_of_a_secret_that_replicas_do_not_see() -> None:
+    blueprint = a_blueprint(security={"resumeKeySecret": {"name": "signing"}})
+    document = objects_of(blueprint)["ConfigMap", "llama-router"]["data"][CONFIG_FILE]
+    assert '"resumeKeyFile": "/etc/niyama-resume/key"' in document
+    items = [{"key": "key", "path": "key"}]
+    volume = {"name": "resume-key", "secret": {"secretName": "signing", "items": items}}
+    assert volume in template_of(blueprint, "llama-router")["spec"]["volumes"]
+    assert volume not in template_of(blueprint, "llama-replica")["spec"]["volumes"]
+
+
 def test_overrides_add_to_the_template_and_replace_what_has_the_same_name() -> None:
     pods = {
         "labels": {"team": "ml"},

@@ -25,7 +25,7 @@ from niyama_operator.manifests.blueprint import (
     Role,
     fingerprint,
 )
-from niyama_operator.manifests.pod_template import CONFIG_FOLDER
+from niyama_operator.manifests.pod_template import REDIS_PASSWORD_FILE, RESUME_KEY_FILE
 
 __all__ = ["CONFIG_FILE", "config_map", "restart_mark", "role_document"]
 
@@ -67,6 +67,8 @@ def role_document(blueprint: Blueprint, role: Role) -> dict[str, object]:
         "replicaService": f"{blueprint.host(blueprint.replicas_service)}:{GRPC_PORT}",
         "maxConnectionAge": f"{spec.router.max_connection_age:.3f}s",
     }
+    if spec.security.resume_key_secret is not None:
+        replicas["resumeKeyFile"] = str(RESUME_KEY_FILE)
     return router_document(spec, around, replicas=replicas)
 
 
@@ -77,4 +79,4 @@ def _redis(blueprint: Blueprint) -> Mapping[str, object]:
         case ExternalRedis(url=url, password_secret=None):
             return {"url": url}
         case ExternalRedis(url=url):
-            return {"url": url, "passwordFile": f"{CONFIG_FOLDER}-redis/password"}
+            return {"url": url, "passwordFile": str(REDIS_PASSWORD_FILE)}

@@ -5,14 +5,19 @@ but for what is mounted, and no token, since nobody but the operator speaks to t
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
+from niyama_core.model_section import SecretKey
 from niyama_core.pod_section import PodOverrides, PodPlacement
+from niyama_core.service_sections import ExternalRedis
 from niyama_runtime.health import LIVENESS
 
 from niyama_operator.manifests.blueprint import GRPC_PORT, METRICS_PORT, Blueprint, Manifest, Role
 
 __all__ = [
     "CONFIG_FOLDER",
+    "REDIS_PASSWORD_FILE",
+    "RESUME_KEY_FILE",
     "container_security",
     "deployment",
     "grpc_probe",
@@ -25,6 +30,8 @@ __all__ = [
 ]
 
 CONFIG_FOLDER = "/etc/niyama"
+REDIS_PASSWORD_FILE = PurePosixPath("/etc/niyama-redis/password")
+RESUME_KEY_FILE = PurePosixPath("/etc/niyama-resume/key")
 _USER = 65532
 
 
@@ -113,27 +120,36 @@ def node_fields(placement: PodPlacement) -> Manifest:
 
 
 def shared_volumes(blueprint: Blueprint, role: Role) -> list[Manifest]:
-    """Return the volumes of routers and replicas: configuration, room for temporary files, Redis' password."""
+    """Return the volumes of routers and replicas: configuration, room for temporary files, secrets."""
     volumes: list[Manifest] = [
         {"name": "config", "configMap": {"name": blueprint.name(role)}},
         {"name": "tmp", "emptyDir": {}},
     ]
-    secret = getattr(blueprint.spec.redis, "password_secret", None)
-    if secret is not None:
-        item = {"key": secret.key, "path": "password"}
-        volumes.append({"name": "redis-password", "secret": {"secretName": secret.name, "items": [item]}})
+    for name, (secret, file) in _secrets(blueprint, role).items():
+        items = [{"key": secret.key, "path": file.name}]
+        volumes.append({"name": name, "secret": {"secretName": secret.name, "items": items}})
     return volumes
 
 
-def shared_mounts(blueprint: Blueprint) -> list[Manifest]:
+def shared_mounts(blueprint: Blueprint, role: Role) -> list[Manifest]:
     """Return where routers and replicas see those volumes."""
     mounts: list[Manifest] = [
         {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},
     ]
-    if getattr(blueprint.spec.redis, "password_secret", None) is not None:
-        mounts.append({"name": "redis-password", "mountPath": f"{CONFIG_FOLDER}-redis", "readOnly": True})
+    for name, (_, file) in _secrets(blueprint, role).items():
+        mounts.append({"name": name, "mountPath": str(file.parent), "readOnly": True})
     return mounts
+
+
+def _secrets(blueprint: Blueprint, role: Role) -> Mapping[str, tuple[SecretKey, PurePosixPath]]:
+    """Return the volumes that hold a value of a Secret, with the file in which it is."""
+    spec, found = blueprint.spec, {}
+    if isinstance(spec.redis, ExternalRedis) and spec.redis.password_secret is not None:
+        found["redis-password"] = (spec.redis.password_secret, REDIS_PASSWORD_FILE)
+    if role is Role.ROUTER and spec.security.resume_key_secret is not None:
+        found["resume-key"] = (spec.security.resume_key_secret, RESUME_KEY_FILE)
+    return found
 
 
 def overlaid(template: Manifest, overrides: PodOverrides) -> Manifest:

@@ -129,7 +129,7 @@ def _volumes(blueprint: Blueprint) -> list[Manifest]:
 
 
 def _mounts(blueprint: Blueprint) -> list[Manifest]:
-    mounts = [*shared_mounts(blueprint), {"name": "state", "mountPath": _PROFILES_FOLDER}]
+    mounts = [*shared_mounts(blueprint, Role.REPLICA), {"name": "state", "mountPath": _PROFILES_FOLDER}]
     if blueprint.spec.engine.type is EngineType.VLLM:
         mounts.append({"name": "shared-memory", "mountPath": "/dev/shm"})
     model = blueprint.spec.model.volume

@@ -82,5 +82,5 @@ def _container(blueprint: Blueprint) -> Manifest:
         "readinessProbe": grpc_probe(period=2, failures=1),
         "livenessProbe": grpc_probe(period=10, failures=3, alive=True),
         "resources": resources,
-        "volumeMounts": shared_mounts(blueprint),
+        "volumeMounts": shared_mounts(blueprint, Role.ROUTER),
     }
