@@ -1,10 +1,12 @@
 """Scenario 10: a replica in a pod runs the real vLLM, on processors, with a tiny model.
 
 No image with vLLM can be had without a registry. So the replica runs the agent's image, and finds vLLM in the
-environment that `make install-vllm` made, and the model, on local volumes that are mounted read-only.
+environment that `make install-vllm` made, and the model, on local volumes that are mounted read-only. So is the one
+library of the system that vLLM's processor build asks for and the agent's image has no use for.
 """
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from e2e.node import Node
 from e2e.programs import ROOT, run
 
 MODEL = ROOT / "out" / "tiny-llama"
+LIBRARIES = ROOT / "out" / "e2e" / "libraries"
 
 
 @pytest.fixture
@@ -27,6 +30,10 @@ def vllm(node: Node) -> Path:
     run("make", "install-vllm", "out/tiny-llama/config.json", seconds=900)
     # Pods run as a user of their own, and the weights are written for their owner alone.
     run("chmod", "-R", "a+rX", MODEL)
+    known = run("ldconfig", "-p").splitlines()
+    (numa,) = {line.rpartition(" => ")[2] for line in known if "libnuma.so.1 " in line and "x86-64" in line}
+    LIBRARIES.mkdir(parents=True, exist_ok=True)
+    shutil.copy(numa, LIBRARIES)
     (packages,) = (ROOT / ".venv-vllm" / "lib").glob("python3*/site-packages")
     return packages
 
@@ -61,8 +68,15 @@ def test_a_pod_serves_a_real_model(
     niyama: Installation, cluster: Cluster, namespace: Kubectl, vllm: Path, figures: Figures
 ) -> None:
     name = namespace.items("nodes")[0]["metadata"]["name"]
-    namespace.apply(*volume("vllm", vllm, node=name), *volume("tiny-llama", MODEL, node=name))
-    environment = {"PYTHONPATH": "/vllm", "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    folders = {"vllm": vllm, "libraries": LIBRARIES, "tiny-llama": MODEL}
+    namespace.apply(*(item for what, folder in folders.items() for item in volume(what, folder, node=name)))
+    mounted = {"vllm": "/vllm", "libraries": "/libraries"}
+    environment = {
+        "PYTHONPATH": "/vllm",
+        "LD_LIBRARY_PATH": "/libraries",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+    }
     small = ["--max-model-len", "2048", "--enforce-eager"]
     served = NiyamaCluster(namespace, "real").declare(
         model={"name": "/models", "servedName": "tiny", "volume": {"claimName": "tiny-llama"}},
@@ -73,8 +87,10 @@ def test_a_pod_serves_a_real_model(
         pods={
             "command": ["/opt/niyama/bin/python", "-m", "niyama_agent"],
             "env": [{"name": key, "value": value} for key, value in environment.items()],
-            "volumes": [{"name": "vllm", "persistentVolumeClaim": {"claimName": "vllm", "readOnly": True}}],
-            "volumeMounts": [{"name": "vllm", "mountPath": "/vllm", "readOnly": True}],
+            "volumes": [
+                {"name": what, "persistentVolumeClaim": {"claimName": what, "readOnly": True}} for what in mounted
+            ],
+            "volumeMounts": [{"name": what, "mountPath": place, "readOnly": True} for what, place in mounted.items()],
         },
     )
     served.wait_settled(within=400)
