@@ -182,7 +182,7 @@ def test_long_names_stay_within_what_kubernetes_takes() -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({}, "make images REGISTRY="),
+        ({}, "make images images-vllm REGISTRY="),
         ({}, "examples/minimal.yaml"),
         ({"defaults": {"engine": "paced"}}, "run none"),
         (NAMESPACED, "team-a, team-b"),
