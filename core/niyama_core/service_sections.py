@@ -17,6 +17,7 @@ from niyama_core.pod_section import (
 )
 
 __all__ = [
+    "LOG_LEVELS",
     "EmbeddedRedis",
     "ExternalRedis",
     "Observability",

@@ -15,9 +15,9 @@ from urllib.parse import quote
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
-__all__ = ["KINDS", "ApiError", "ApiUnavailableError", "KubernetesApi", "Manifest", "connect"]
+from niyama_operator.manifests.blueprint import Manifest
 
-Manifest = dict[str, Any]
+__all__ = ["KINDS", "ApiError", "ApiUnavailableError", "KubernetesApi", "connect"]
 
 FIELD_MANAGER = "niyama-operator"
 

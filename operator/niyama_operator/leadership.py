@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 import structlog
 from niyama_runtime.clock import Clock
 
-from niyama_operator.kubernetes_api import ApiError, ApiUnavailableError, KubernetesApi, Manifest
+from niyama_operator.kubernetes_api import ApiError, ApiUnavailableError, KubernetesApi
+from niyama_operator.manifests.blueprint import Manifest
 from niyama_operator.settings import LeaseSettings
 
 __all__ = ["Leadership"]

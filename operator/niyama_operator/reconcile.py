@@ -55,8 +55,8 @@ class Reconciler:
         self._defaults = defaults
         self._views = views
         self._clock = clock
-        self._applied: dict[str, AppliedObjects] = {}
-        self._told_at: dict[str, float] = {}
+        self._applied: dict[Key, AppliedObjects] = {}
+        self._told_at: dict[Key, float] = {}
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one cluster to what was declared; of one that is gone, the garbage collector does the rest.
@@ -71,7 +71,7 @@ class Reconciler:
         """
         resource = await self._api.get("NiyamaCluster", key.name, namespace=key.namespace)
         if resource is None or "deletionTimestamp" in resource["metadata"]:
-            self._views.forget(key)
+            self._forget(key)
             return None
         try:
             spec = parse_cluster(resource)
@@ -89,6 +89,12 @@ class Reconciler:
             return _REFUSED_SECONDS
         return _PENDING_SECONDS if any(pod.pending for pod in observation.pods) else None
 
+    def _forget(self, key: Key) -> None:
+        """Drop what is remembered of a cluster that is gone."""
+        self._views.forget(key)
+        self._applied.pop(key, None)
+        self._told_at.pop(key, None)
+
     async def _observe(self, key: Key) -> Observation:
         observation = await observe(
             self._api,
@@ -103,7 +109,7 @@ class Reconciler:
     async def _converge(self, key: Key, blueprint: Blueprint, *, observation: Observation) -> list[Finding]:
         await self._prepare_scale_down(key, blueprint, observation=observation)
         wanted = all_objects(blueprint, replica_strategy=replica_strategy(blueprint, observation))
-        applied = self._applied.setdefault(blueprint.uid, AppliedObjects())
+        applied = self._applied.setdefault(key, AppliedObjects())
         findings, changed = await converge(
             self._api, blueprint, wanted=wanted, observation=observation, applied=applied
         )
@@ -151,10 +157,11 @@ class Reconciler:
     async def _tell(self, resource: Manifest, status: Manifest) -> None:
         """Write the status if that is worth it, and Events of what changed."""
         former: Mapping[str, Any] = resource.get("status") or {}
-        uid, metadata = resource["metadata"]["uid"], resource["metadata"]
+        metadata = resource["metadata"]
+        key = Key(metadata["namespace"], metadata["name"])
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         status = with_times(status, former, now=now)
-        since = self._clock.now() - self._told_at.get(uid, float("-inf"))
+        since = self._clock.now() - self._told_at.get(key, float("-inf"))
         if not is_worth_writing(status, former, seconds_since_last=since):
             return
         manifest = {
@@ -164,7 +171,7 @@ class Reconciler:
             "status": status,
         }
         await self._api.apply(manifest, subresource="status")
-        self._told_at[uid] = self._clock.now()
+        self._told_at[key] = self._clock.now()
         for condition in news(status, former):
             await self._tell_event(event(resource, condition, now=now))
 

@@ -23,10 +23,10 @@ While the agent runs, changes of `scheduler`, `limits` and `drainGrace` take eff
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from enum import Enum
 from pathlib import Path
 
 from niyama_core.manifest_reader import ManifestReader
+from niyama_core.model_section import EngineType
 from niyama_core.policies import SchedulerSettings
 from niyama_core.qos_section import read_scheduler
 from niyama_runtime.profile_file import ProfileError, find_profile
@@ -45,13 +45,6 @@ __all__ = [
 
 _DEFAULT_PROFILE = "a100-llama3-8b"
 _MEGABYTE = 1_000_000
-
-
-class EngineType(Enum):
-    """What computes tokens."""
-
-    PACED = "paced"
-    VLLM = "vllm"
 
 
 @dataclass(frozen=True, slots=True)

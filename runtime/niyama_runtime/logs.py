@@ -9,11 +9,12 @@ import sys
 from typing import TextIO
 
 import structlog
+from niyama_core.service_sections import LOG_LEVELS
 from structlog.typing import Processor
 
 __all__ = ["LEVELS", "set_up"]
 
-LEVELS = ("debug", "info", "warning", "error")
+LEVELS = LOG_LEVELS
 
 
 def set_up(level: str = "info", *, as_json: bool = False, stream: TextIO | None = None) -> None:
