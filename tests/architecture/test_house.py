@@ -70,6 +70,11 @@ def test_nothing_generated_or_shadowing_is_tracked() -> None:
     assert house.wrongly_tracked(tracked_files()) == []
 
 
+def test_no_link_is_tracked() -> None:
+    # A link into somebody's own folders breaks every other checkout.
+    assert [path for path in tracked_files() if (ROOT / path).is_symlink()] == []
+
+
 def test_no_source_root_is_a_package() -> None:
     # A file that git does not know yet breaks every Python started in the root as well.
     assert [path for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"] == []
