@@ -6,7 +6,7 @@ from niyama_core.hot_value import hot_value
 from niyama_core.load import ReplicaLoad
 from niyama_core.slo import Batch, Promise, QosClass, QosClasses, promised_seconds
 
-__all__ = ["Candidate", "Placed", "PlacementRequest", "estimate", "work"]
+__all__ = ["Candidate", "Forecast", "Placed", "PlacementRequest", "estimate", "forecast", "work"]
 
 _STALE_SECONDS = 1.0
 # Tokens a second of a replica that has not said its own: what the published artifact starts from.
@@ -60,25 +60,40 @@ class Placed:
     feasible: bool
 
 
+@hot_value
+class Forecast:
+    """Seconds until a request's first token, and from each token to the next."""
+
+    ttft: float
+    tbt: float
+
+    def ttlt(self, num_output_tokens: int) -> float:
+        """Return the seconds until an answer of so many tokens has ended, one iteration to end it among them."""
+        return self.ttft + num_output_tokens * self.tbt
+
+
 def estimate(request: PlacementRequest, candidate: Candidate, *, classes: QosClasses) -> Placed:
-    """Return when a candidate would have served the request by its promise's measure.
+    """Return when a candidate would have served the request by its promise's measure."""
+    times = forecast(request, candidate, classes=classes)
+    slo = request.promise.slo
+    seconds = times.ttlt(request.expected_output_tokens) if isinstance(slo, Batch) else times.ttft
+    return Placed(candidate.load.replica, seconds, request.elapsed + seconds <= promised_seconds(slo))
+
+
+def forecast(request: PlacementRequest, candidate: Candidate, *, classes: QosClasses) -> Forecast:
+    """Return when a candidate would answer the request.
 
     A replica serves by deadline, so only work that is at least as urgent counts as ahead of the request.
     """
     load = candidate.load
-    slo = request.promise.slo
-    promised = promised_seconds(slo)
+    promised = promised_seconds(request.promise.slo)
     ahead = candidate.pending_prefill_tokens
     for name, class_load in load.classes.items():
         if class_load.queued_prefill_tokens and _is_ahead(classes.by_name.get(name), promised):
             ahead += class_load.queued_prefill_tokens
     rate = load.prefill_tokens_per_second or _PRIOR_RATE
-    seconds = (ahead + request.num_prompt_tokens) / rate + load.iteration_seconds
-    if isinstance(slo, Batch):
-        seconds += request.expected_output_tokens * load.iteration_seconds
-    seconds += max(0.0, candidate.age - _STALE_SECONDS)
-    feasible = request.elapsed + seconds <= promised
-    return Placed(load.replica, seconds, feasible)
+    ttft = (ahead + request.num_prompt_tokens) / rate + load.iteration_seconds
+    return Forecast(ttft + max(0.0, candidate.age - _STALE_SECONDS), load.iteration_seconds)
 
 
 def _is_ahead(qos_class: QosClass | None, promised: float) -> bool:
