@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "down": "Drain and end the cluster that `niyama up` runs on this machine.",
     "generate": "Stream the answer to a prompt, and say whether the promise was kept.",
     "status": "Show how replicas and classes fare.",
+    "quote": "Say which times could be promised at this moment.",
     "bench": "Send load to a cluster and measure what it keeps of its promises.",
     "sim": "Try policies without GPUs, and plan real iterations again.",
     "capacity": "Find the fewest replicas that keep every promise, and what sharing saves.",

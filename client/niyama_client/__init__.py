@@ -28,6 +28,7 @@ from niyama_client.errors import (
     UnknownRequestError,
 )
 from niyama_client.generation import Generation
+from niyama_client.quotes import ClassQuote
 from niyama_client.requests import ChatMessage, GenerateOptions, Prompt, Qos, Sampling
 from niyama_client.retries import Retries
 from niyama_client.sync_client import SyncClient, SyncGeneration
@@ -38,6 +39,7 @@ __all__ = [
     "Batch",
     "ChatMessage",
     "ClassAttainment",
+    "ClassQuote",
     "Client",
     "ClientTls",
     "ClusterStatus",

@@ -15,6 +15,7 @@ from niyama_client.cluster import ClusterStatus, Description, description_from_w
 from niyama_client.connection import DEFAULT_ADDRESS, Target, open_channel, target_name
 from niyama_client.errors import broken_contract
 from niyama_client.generation import Generation, StreamCall
+from niyama_client.quotes import ClassQuote, quotes_from_wire
 from niyama_client.requests import GenerateOptions, Prompt, Qos, generate_request
 from niyama_client.retries import Patience, Retries
 
@@ -104,6 +105,35 @@ class Client:
         call = self._stub().Describe
         answer = await self._retried(lambda left: call(describe_pb2.DescribeRequest(), timeout=left))
         return description_from_wire(answer)
+
+    async def quote(
+        self,
+        num_prompt_tokens: int,
+        *,
+        num_output_tokens: int | None = None,
+        app: str | None = None,
+        confidence: float = 0.95,
+    ) -> tuple[ClassQuote, ...]:
+        """Return which times could be promised at this moment to a prompt of that length, for each class.
+
+        `num_output_tokens` is the answer's length where it is known; left out, what is usual for `app`, which is the
+        client's own when left out. `confidence` is the share of quotes that shall hold, above 0 and below 1.
+
+        Raises:
+            NiyamaError: the call failed.
+        """
+        call = self._stub().Quote
+        question = inference_pb2.QuoteRequest(
+            num_prompt_tokens=num_prompt_tokens,
+            num_output_tokens=num_output_tokens or 0,
+            app=self._app if app is None else app,
+            confidence=confidence,
+        )
+        answer = await self._retried(lambda left: call(question, timeout=left))
+        try:
+            return quotes_from_wire(answer)
+        except WireError as error:
+            raise broken_contract(f"the server sent a quote that cannot be read: {error}") from error
 
     async def close(self) -> None:
         """Close the channel; generations that run are cancelled."""

@@ -16,6 +16,7 @@ from niyama_client.cluster import ClusterStatus, Description
 from niyama_client.connection import DEFAULT_ADDRESS
 from niyama_client.generation import Generation
 from niyama_client.portal import Portal
+from niyama_client.quotes import ClassQuote
 from niyama_client.requests import GenerateOptions, Prompt, Qos
 from niyama_client.retries import Retries
 
@@ -60,6 +61,20 @@ class SyncClient:
     def describe(self) -> Description:
         """Return what the cluster serves. See `Client.describe`."""
         return self._portal.call(self._client.describe())
+
+    def quote(
+        self,
+        num_prompt_tokens: int,
+        *,
+        num_output_tokens: int | None = None,
+        app: str | None = None,
+        confidence: float = 0.95,
+    ) -> tuple[ClassQuote, ...]:
+        """Return which times could be promised at this moment. See `Client.quote`."""
+        asked = self._client.quote(
+            num_prompt_tokens, num_output_tokens=num_output_tokens, app=app, confidence=confidence
+        )
+        return self._portal.call(asked)
 
     def close(self) -> None:
         """Close the channel and end the thread; generations that run are cancelled. Closing twice does nothing."""

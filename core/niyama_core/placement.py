@@ -12,13 +12,14 @@ from types import MappingProxyType
 from typing import Protocol
 
 from niyama_core.affinity import ClassAffinity
-from niyama_core.placement_estimate import Candidate, Placed, PlacementRequest
+from niyama_core.placement_estimate import Candidate, Forecast, Placed, PlacementRequest
 from niyama_core.placement_rules import LeastLoaded, RoundRobin
 from niyama_core.slo import OnOverload, QosClasses, promised_seconds
 
 __all__ = [
     "PLACEMENTS",
     "Candidate",
+    "Forecast",
     "Placed",
     "Placement",
     "PlacementRequest",

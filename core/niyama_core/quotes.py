@@ -7,8 +7,8 @@ a quote is the forecast times the factor that so many of them stayed below.
 - The *factor* is a conformal quantile (Vovk et al. 2005): with the request asked about as one more of n, it is the
   smallest that at least `confidence` * (n + 1) of them stay below. It needs no law of the errors.
 - *Requests that have not ended* say something too, and under overload most: those that take long are those that are
-  still open. They are known to take at least as long as they have, which is what the product-limit estimator (Kaplan and
-  Meier 1958) is for. Without them quotes would be of those who were lucky.
+  still open. They are known to take at least as long as they have, which is what the product-limit estimator (Kaplan
+  and Meier 1958) is for. Without them quotes would be of those who were lucky.
 
 Where not even the slowest bound is reached by enough of them, nothing can be promised, and the quote says so.
 """
@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from niyama_core.placement_estimate import Forecast
-from niyama_core.slo import Importance, Promise
+from niyama_core.slo import Importance, Interactive, Promise, promised_seconds
 
-__all__ = ["Course", "Factor", "ForecastRecord", "ForecastRecords", "Measure"]
+__all__ = ["Course", "Factor", "ForecastRecord", "ForecastRecords", "Measure", "Quote", "quote"]
 
 _MEMORY = 512
 
@@ -59,17 +59,13 @@ class Course:
 
     def error(self, measure: Measure) -> tuple[float, bool]:
         """Return how many times as long as forecast it took, and whether that is known: else it takes at least that."""
-        match measure:
-            case Measure.TTFT:
-                took, forecast, known = self.ttft or self.elapsed, self.forecast.ttft, self.ttft is not None
-            case Measure.TTLT:
-                took, known = self.elapsed, self.is_whole
-                forecast = self.forecast.ttlt(self.expected_output_tokens)
-            case Measure.TTLT_OF_LENGTH:
-                took, known = self.elapsed, self.is_whole
-                length = self.num_output_tokens
-                forecast = self.forecast.ttlt(length if known else max(length, self.expected_output_tokens))
-        return took / forecast, known
+        if measure is Measure.TTFT:
+            took = self.elapsed if self.ttft is None else self.ttft
+            return took / self.forecast.ttft, self.ttft is not None
+        length = self.expected_output_tokens
+        if measure is Measure.TTLT_OF_LENGTH:
+            length = self.num_output_tokens if self.is_whole else max(length, self.num_output_tokens)
+        return self.elapsed / self.forecast.ttlt(length), self.is_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +117,35 @@ class ForecastRecords:
     def of(self, promise: Promise) -> ForecastRecord:
         """Return the record of the requests with such a promise."""
         return self._records.setdefault((promise.qos_class, promise.importance), ForecastRecord())
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What could be promised.
+
+    Attributes:
+        ttft: seconds to the first token; None when none can be promised.
+        ttlt: seconds to the last token; likewise.
+        confidence: share of such quotes that is expected to hold.
+        keeps_promise: whether the class's own promise could be made with that confidence.
+    """
+
+    ttft: float | None
+    ttlt: float | None
+    confidence: float
+    keeps_promise: bool
+
+
+def quote(promise: Promise, times: Forecast, num_output_tokens: int, *, ttft: Factor, ttlt: Factor) -> Quote:
+    """Return what could be promised of a request forecast at `times`, by the factors of its kind."""
+    first, last = ttft.applied_to(times.ttft), ttlt.applied_to(times.ttlt(num_output_tokens))
+    judged = first if isinstance(promise.slo, Interactive) else last
+    return Quote(
+        ttft=first,
+        ttlt=last,
+        confidence=min(ttft.confidence, ttlt.confidence),
+        keeps_promise=judged is not None and judged <= promised_seconds(promise.slo),
+    )
 
 
 def _quantile(errors: Sequence[tuple[float, bool]], confidence: float) -> float | None:

@@ -91,7 +91,7 @@ class Admission:
         Raises:
             InvalidRequestError: fields are wrong; all of them are in the error.
         """
-        limits = self._limits()
+        limits = self.limits()
         said = read_metadata(metadata)
         self._fill_in(request, said)
         num_tokens = estimate_prompt_tokens(request, limits.bytes_per_token)
@@ -106,6 +106,17 @@ class Admission:
         if promise is None or violations:
             raise InvalidRequestError(violations)
         return self._admitted(request, promise, arrival=arrival, num_tokens=num_tokens, cap=cap)
+
+    def limits(self) -> Limits:
+        """Return what requests may ask for at most."""
+        rules, facts = self._live.rules, self._facts()
+        return Limits(
+            model=rules.model,
+            max_output_tokens=rules.max_output_tokens,
+            context_tokens=rules.context_tokens or facts.context_tokens,
+            bytes_per_token=facts.bytes_per_token,
+            replay=rules.replay,
+        )
 
     def _read_resume(
         self, request: generation_pb2.GenerateRequest, cap: int, *, violations: list[FieldViolation]
@@ -134,16 +145,6 @@ class Admission:
             token = self._tokens.issue(request.request_id, promise)
         expected = self._lengths.expected(request.app, cap)
         return Admitted(request, promise, arrival, num_tokens, expected, resume_token=token, given_token_ids=given)
-
-    def _limits(self) -> Limits:
-        rules, facts = self._live.rules, self._facts()
-        return Limits(
-            model=rules.model,
-            max_output_tokens=rules.max_output_tokens,
-            context_tokens=rules.context_tokens or facts.context_tokens,
-            bytes_per_token=facts.bytes_per_token,
-            replay=rules.replay,
-        )
 
     def _fill_in(self, request: generation_pb2.GenerateRequest, said: CallMetadata) -> None:
         request.request_id = request.request_id or said.request_id or self._new_id()

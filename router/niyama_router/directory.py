@@ -80,6 +80,13 @@ class Directory:
         """Return where a request could be placed, as one of `num_routers` routers sees it."""
         return [known.candidate(now, num_routers=num_routers) for known in self._pool(now)]
 
+    def candidate(self, name: str, now: float, *, num_routers: int = 1) -> Candidate:
+        """Return the replica of that name as placement sees it.
+
+        Raises KeyError when there is none.
+        """
+        return self._replicas[name].candidate(now, num_routers=num_routers)
+
     def book(self, name: str, num_tokens: int) -> Booking:
         """Note that a request is placed on the replica of that name.
 

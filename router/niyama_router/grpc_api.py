@@ -13,11 +13,12 @@ from niyama_runtime.status import Failure
 from niyama_router.admission import Admission, Admitted
 from niyama_router.cluster_view import ClusterView
 from niyama_router.dispatcher import Dispatcher
-from niyama_router.errors import InvalidRequestError, Reason, RequestFailedError
+from niyama_router.errors import InvalidRequestError, Reason, RequestFailedError, RouterError
 from niyama_router.given_answer import GivenAnswer
 from niyama_router.journey import Journey
 from niyama_router.ledger import Ledger
 from niyama_router.outcome import Outcome, OutcomeKind, trailers
+from niyama_router.quoting import Quoting
 
 __all__ = ["SERVICE_NAME", "InferenceService"]
 
@@ -32,11 +33,19 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
     """One router's service."""
 
     def __init__(
-        self, admission: Admission, dispatcher: Dispatcher, *, view: ClusterView, ledger: Ledger, clock: Clock
+        self,
+        admission: Admission,
+        dispatcher: Dispatcher,
+        *,
+        quoting: Quoting,
+        view: ClusterView,
+        ledger: Ledger,
+        clock: Clock,
     ) -> None:
         """Serve by these parts; `clock` stamps arrivals."""
         self._admission = admission
         self._dispatcher = dispatcher
+        self._quoting = quoting
         self._view = view
         self._ledger = ledger
         self._clock = clock
@@ -72,8 +81,11 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
         await status.abort(context, _not_built("Place", "stream through Generate"))
 
     async def Quote(self, request: inference_pb2.QuoteRequest, context: Context) -> inference_pb2.QuoteResponse:  # noqa: N802
-        """Not built yet."""
-        await status.abort(context, _not_built("Quote", "ClusterStatus says how loaded the replicas are"))
+        """Say what could be promised."""
+        try:
+            return self._quoting.quote(request, self._admission.limits())
+        except RouterError as error:
+            await status.abort(context, error.failure)
 
     async def _serve(self, journey: Journey, context: Context) -> None:
         """Bring a journey to its end, and tell client and ledger."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from niyama.v1 import generation_pb2, replica_pb2
-from niyama_core.placement import PlacementRequest
+from niyama_core.placement import Forecast, PlacementRequest
 from niyama_core.slo import OnOverload
 from niyama_runtime import wire
 from niyama_runtime.status import Failure
@@ -38,6 +38,7 @@ class Journey:
         num_losses: how many of those were because a replica failed after it had accepted.
         num_resumed: how many of those were behind tokens that the client had already.
         refusal: what a replica said that had no room; it is the answer when nobody else has any.
+        forecast: the times that were expected when it was first placed; None before, and of a resumed one.
     """
 
     admitted: Admitted
@@ -51,6 +52,7 @@ class Journey:
     num_losses: int = 0
     num_resumed: int = 0
     refusal: Failure | None = None
+    forecast: Forecast | None = None
     _shunned: dict[str, int] = field(default_factory=dict)
     _relegated_at: set[str] = field(default_factory=set)
 

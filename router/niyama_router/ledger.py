@@ -1,8 +1,9 @@
-"""Who is told what became of requests: attainment and metrics, and the history of answers' lengths."""
+"""Who is told what became of requests: attainment, metrics, and what is learnt of answers' lengths and of forecasts."""
 
 from niyama_core.output_length import OutputLengthHistory
 
 from niyama_router.attainment import Attainment
+from niyama_router.forecasts import Forecasts
 from niyama_router.journey import Journey
 from niyama_router.metrics import RouterMetrics
 from niyama_router.outcome import Outcome
@@ -13,11 +14,14 @@ __all__ = ["Ledger"]
 class Ledger:
     """Counts every request twice: when it begins, and when it has ended."""
 
-    def __init__(self, attainment: Attainment, metrics: RouterMetrics, *, lengths: OutputLengthHistory) -> None:
-        """Tell these three."""
+    def __init__(
+        self, attainment: Attainment, metrics: RouterMetrics, *, lengths: OutputLengthHistory, forecasts: Forecasts
+    ) -> None:
+        """Tell these four."""
         self._attainment = attainment
         self._metrics = metrics
         self._lengths = lengths
+        self._forecasts = forecasts
 
     def refused_invalid(self) -> None:
         """Count a request that had wrong fields."""
@@ -28,11 +32,13 @@ class Ledger:
         qos_class = journey.admitted.promise.qos_class
         self._attainment.began(qos_class)
         self._metrics.began(qos_class)
+        self._forecasts.began(journey)
 
     def ended(self, outcome: Outcome) -> None:
         """Count what became of a request; call it once for each that began."""
         self._attainment.ended(outcome)
         self._metrics.ended(outcome)
+        self._forecasts.ended(outcome.journey, outcome.completion)
         if outcome.completion is not None:
             app = outcome.journey.admitted.request.app
             self._lengths.record(app, outcome.completion.num_output_tokens)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import grpc
 from niyama_core.load import ReplicaLoad
 from niyama_core.placement import Placed, Refusal, RefusalReason, place, rescue
+from niyama_core.placement_estimate import forecast
 from niyama_runtime.clock import Clock
 from niyama_runtime.status import overloaded
 
@@ -18,7 +19,7 @@ from niyama_router.journey import Journey
 from niyama_router.known_replica import Booking
 from niyama_router.rules import LiveRules
 
-__all__ = ["Berth", "Placing"]
+__all__ = ["Berth", "Placing", "nobody"]
 
 _RETRY_SECONDS = 1.0
 
@@ -56,6 +57,7 @@ class Placing:
             now = self._clock.now()
             found = self._try(journey, now)
             if not isinstance(found, Refusal):
+                self._forecast(journey, found, now)
                 return self._book(journey, found)
             if found.reason is RefusalReason.OVERLOAD:
                 raise _no_room(found)
@@ -64,7 +66,7 @@ class Placing:
             left = journey.seconds_left(now)
             seconds = wait_until - now if left is None else min(left, wait_until - now)
             if seconds <= 0 or not await self._directory.wait_for_change(seconds):
-                raise _nobody(journey, self._clock.now())
+                raise self._nobody_came(journey)
 
     def rescue(self, journey: Journey) -> Berth | None:
         """Return a place where a relegated request would still be on time; None when there is none."""
@@ -81,6 +83,22 @@ class Placing:
         request = journey.placement_request(now, self._directory.incarnation)
         return place(request, candidates, policy=self._live.placement)
 
+    def _forecast(self, journey: Journey, placed: Placed, now: float) -> None:
+        """Note what is expected of a request that is placed for the first time."""
+        if journey.forecast is None and not journey.num_delivered:
+            chosen = self._directory.candidate(placed.replica, now, num_routers=self._live.rules.num_routers)
+            request = journey.placement_request(now, self._directory.incarnation)
+            journey.forecast = forecast(request, chosen, classes=self._live.rules.classes)
+
+    def _nobody_came(self, journey: Journey) -> RequestFailedError:
+        if journey.seconds_left(self._clock.now()) != 0:
+            return nobody()
+        return failed(
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            "the call's deadline passed before a replica was there",
+            reason=Reason.DEADLINE,
+        )
+
     def _book(self, journey: Journey, placed: Placed) -> Berth:
         booking = self._directory.book(placed.replica, journey.admitted.num_prompt_tokens)
         return Berth(booking.replica.load, booking)
@@ -95,13 +113,8 @@ def _no_room(refusal: Refusal) -> RequestFailedError:
     )
 
 
-def _nobody(journey: Journey, now: float) -> RequestFailedError:
-    if journey.seconds_left(now) == 0:
-        return failed(
-            grpc.StatusCode.DEADLINE_EXCEEDED,
-            "the call's deadline passed before a replica was there",
-            reason=Reason.DEADLINE,
-        )
+def nobody() -> RequestFailedError:
+    """Return the error of a request for which no replica is there."""
     return failed(
         grpc.StatusCode.UNAVAILABLE,
         "no replica takes requests at the moment",

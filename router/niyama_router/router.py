@@ -18,11 +18,13 @@ from niyama_router.attainment import Attainment
 from niyama_router.cluster_view import ClusterView, model_facts
 from niyama_router.directory import Directory
 from niyama_router.dispatcher import Dispatcher
+from niyama_router.forecasts import Forecasts
 from niyama_router.grpc_api import SERVICE_NAME, InferenceService
 from niyama_router.ledger import Ledger
 from niyama_router.load_store import BoardSource
 from niyama_router.metrics import RouterMetrics
 from niyama_router.placing import Placing
+from niyama_router.quoting import Quoting
 from niyama_router.replica_client import ReplicaClients
 from niyama_router.resume_tokens import ResumeTokens, read_key
 from niyama_router.rules import LiveRules
@@ -116,7 +118,7 @@ class Router:
 
     def _build_service(self, attainment: Attainment) -> InferenceService:
         live, directory, clock = self._live, self._directory, self._clock
-        lengths = OutputLengthHistory()
+        lengths, forecasts = OutputLengthHistory(), Forecasts(clock)
         placing = Placing(directory, live, clock=clock)
         return InferenceService(
             Admission(
@@ -128,7 +130,8 @@ class Router:
             ),
             Dispatcher(placing, self._clients, directory=directory, clock=clock),
             view=self._view,
-            ledger=Ledger(attainment, self._metrics, lengths=lengths),
+            quoting=Quoting(live, directory, forecasts=forecasts, lengths=lengths, clock=clock),
+            ledger=Ledger(attainment, self._metrics, lengths=lengths, forecasts=forecasts),
             clock=clock,
         )
 

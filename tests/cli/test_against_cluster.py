@@ -251,3 +251,18 @@ def test_ctrl_c_before_anything_was_measured_is_said_too(monkeypatch: pytest.Mon
     monkeypatch.setattr("niyama_cli.bench.run_bench", interrupted)
     assert run(["bench", "--workload", "sharegpt", "--qps", "1", "--num-requests", "1"]) == 130
     assert capsys.readouterr() == ("", "niyama: interrupted: nothing measured\n")
+
+
+def test_a_quote_is_a_row_for_each_class(capsys: Capture) -> None:
+    assert run(["quote", "200", "--output-tokens", "20"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows if row][-3:] == ["chat", "summarise", "nightly"]
+    assert run(["quote", "200", "--confidence", "90%", "--json"]) == 0
+    chat, *_ = json.loads(capsys.readouterr().out)
+    assert (chat["qos_class"], chat["feasible"]) == ("chat", True)
+    assert chat["confidence"] <= 0.9
+
+
+def test_a_quote_that_the_router_refuses_says_why(capsys: Capture) -> None:
+    assert run(["quote", "10000000"]) == 1
+    assert "num_prompt_tokens: must be less than" in capsys.readouterr().err

@@ -176,3 +176,25 @@ def test_the_chat_example_runs(cluster: str) -> None:
 def test_the_summarise_example_runs(cluster: str, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("Some words. " * 100)
     assert "promise kept" in run_example("summarise.py", str(tmp_path / "text.txt"), address=cluster)
+
+
+async def test_what_is_quoted_is_named_by_class_and_holds(cluster: str) -> None:
+    async with Client(cluster) as client:
+        quotes = {one.qos_class: one for one in await client.quote(50, num_output_tokens=20)}
+        done = client.generate("word " * 40, qos="chat", max_tokens=20)
+        await done.text()
+    assert list(quotes) == ["chat", "summarise", "nightly"]
+    chat = quotes["chat"]
+    assert chat.feasible
+    assert chat.ttft is not None
+    assert chat.ttlt is not None
+    assert 0 < chat.ttft < chat.ttlt
+    assert chat.replica.startswith("replica-")
+    with SyncClient(cluster) as sync:
+        assert [one.qos_class for one in await asyncio.to_thread(sync.quote, 50)] == list(quotes)
+
+
+async def test_a_quote_for_no_prompt_is_refused(cluster: str) -> None:
+    async with Client(cluster) as client:
+        with pytest.raises(InvalidRequestError, match="num_prompt_tokens"):
+            await client.quote(0)
