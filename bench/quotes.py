@@ -5,15 +5,16 @@
 Before each request is sent, the router is asked what it could promise to a prompt of that length, once with the length
 of the answer and once without. The request then goes its way, and its times are held against the quote for its class.
 Loads are multiples of the saturation throughput, measured first. *Held* is the share of the quotes that came true, of
-those that named a time; *none* the share that named none, because too many waited with no end in sight; *width* how many
-times as long the quoted time was as the real one, in the median. Quotes of less confidence than was asked for are left
-out: the router had seen too few requests.
+those that named a time; *none* the share that named none, because too many waited with no end in sight; *width* how
+many times as long the quoted time was as the real one, in the median. Quotes of less confidence than was asked for are
+left out: the router had seen too few requests.
 """
 
 import argparse
 import asyncio
 import json
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -80,13 +81,19 @@ async def run(stage: Stage, qps: float, *, seconds: float, confidence: float) ->
     """Send requests at a rate, each after its quotes."""
     requests = stage.requests(qps=qps, seconds=seconds)
     loop = asyncio.get_running_loop()
-    async with stage.cluster() as cluster, Client(cluster.router) as client:
-        async with load_generator(cluster.router, settings=LoadSettings(replay=True)) as generator:
-            start, tasks = loop.time(), []
-            async with asyncio.TaskGroup() as group:
-                for request in requests:
-                    await asyncio.sleep(max(0.0, start + request.arrival - loop.time()))
-                    tasks.append(group.create_task(ask_and_send(client, generator, request, confidence=confidence)))
+    # Quotes are for a class, so its requests are as important as it is.
+    usual = LoadSettings(replay=True, says_importance=False)
+    async with (
+        stage.cluster() as cluster,
+        Client(cluster.router) as client,
+        load_generator(cluster.router, settings=usual) as generator,
+        asyncio.TaskGroup() as group,
+    ):
+        start, tasks = loop.time(), []
+        for request in requests:
+            await asyncio.sleep(max(0.0, start + request.arrival - loop.time()))
+            tasks.append(group.create_task(ask_and_send(client, generator, request, confidence=confidence)))
+        await asyncio.gather(*tasks)
     return [task.result() for task in tasks]
 
 
@@ -122,16 +129,8 @@ def table(found: Sequence[Row]) -> str:
     for row in found:
         held = "–" if row.held is None else f"{100 * row.held:.1f} %"
         width = "–" if row.width is None else f"{row.width:.1f}"
-        cells = (
-            f"{row.load:g}",
-            row.measure,
-            row.qos_class,
-            str(row.num_quotes),
-            f"{100 * row.none:.0f} %",
-            held,
-            width,
-        )
-        lines.append(f"| {' | '.join(cells)} |")
+        what = f"{row.load:g} | {row.measure} | {row.qos_class}"
+        lines.append(f"| {what} | {row.num_quotes} | {100 * row.none:.0f} % | {held} | {width} |")
     return "\n".join(lines)
 
 
@@ -149,9 +148,8 @@ async def main() -> None:
     for load in options.load or (0.5, 0.9, 1.2):
         asked = await run(stage, load * saturation, seconds=options.seconds, confidence=options.confidence)
         unanswered = sum(one.outcome.state is not OutcomeState.COMPLETED for one in asked)
-        print(
-            f"load {load:g}: {load * saturation:.1f} requests/s, {len(asked)} sent, {unanswered} unanswered", flush=True
-        )
+        qps = load * saturation
+        print(f"load {load:g}: {qps:.1f} requests/s, {len(asked)} sent, {unanswered} unanswered", file=sys.stderr)
         found += rows(asked, load=load, confidence=options.confidence)
     print(json.dumps([asdict(row) for row in found], indent=1) if options.json else table(found))
 
