@@ -83,7 +83,8 @@ class Reconciler:
         refused = [] if spec.suspend else await self._converge(key, blueprint, observation=observation)
         findings = refused + check_all(blueprint, observation)
         generation = resource["metadata"].get("generation", 0)
-        status = status_document(blueprint, observation, findings=findings, generation=generation)
+        former = resource.get("status") or {}
+        status = status_document(blueprint, observation, findings=findings, generation=generation, former=former)
         await self._tell(resource, status)
         if refused:
             return _REFUSED_SECONDS

@@ -16,6 +16,8 @@ from niyama_operator.work_queue import Key
 __all__ = ["RouterViews"]
 
 _TIMEOUT_SECONDS = 2.0
+_SILENCE_SECONDS = 15.0
+_NOBODY = RouterView()
 
 
 class RouterViews:
@@ -27,9 +29,10 @@ class RouterViews:
         self._addresses: dict[Key, Sequence[str]] = {}
         self._windows: dict[Key, AttainmentWindow] = {}
         self._views: dict[Key, RouterView] = {}
+        self._silent_since: dict[Key, float] = {}
 
     def latest(self, key: Key) -> RouterView | None:
-        """Return what routers said last; None when nobody has answered yet."""
+        """Return what routers said last; None when nobody has answered yet, or has had the time to."""
         return self._views.get(key)
 
     def keys(self) -> list[Key]:
@@ -43,16 +46,18 @@ class RouterViews:
 
     def forget(self, key: Key) -> None:
         """Forget a cluster that is gone."""
-        for known in (self._addresses, self._windows, self._views):
+        for known in (self._addresses, self._windows, self._views, self._silent_since):
             known.pop(key, None)
 
     async def refresh(self, key: Key) -> bool:
         """Ask a cluster's routers; return whether they say anything else than before."""
         answers = await asyncio.gather(*(_ask(address) for address in self._addresses.get(key, ())))
         heard = [answer for answer in answers if answer is not None]
+        now = self._clock.now()
         if not heard:
-            return self._views.pop(key, None) is not None
-        window, now = self._windows.setdefault(key, AttainmentWindow()), self._clock.now()
+            return self._note_silence(key, now)
+        self._silent_since.pop(key, None)
+        window = self._windows.setdefault(key, AttainmentWindow())
         for answer in heard:
             window.see(answer.router, {item.qos_class: _counts(item) for item in answer.classes}, now=now)
         before, names = self._views.get(key), [item.qos_class for item in heard[0].classes]
@@ -64,6 +69,14 @@ class RouterViews:
             num_without_board=sum(answer.load_board == disconnected for answer in heard),
         )
         return before is None or _told(before) != _told(view)
+
+    def _note_silence(self, key: Key, now: float) -> bool:
+        """Say that nobody answers, once it has been so for a while: one question in vain says little."""
+        since = self._silent_since.setdefault(key, now)
+        if now - since < _SILENCE_SECONDS or self._views.get(key) == _NOBODY:
+            return False
+        self._views[key] = _NOBODY
+        return True
 
 
 def _told(view: RouterView) -> object:

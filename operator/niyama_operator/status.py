@@ -6,6 +6,7 @@ on their way, `SLOAttained` whether promises have been kept lately.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from niyama_core.slo import Importance
@@ -17,7 +18,8 @@ from niyama_operator.rollout import REPLACE, is_rolling
 
 __all__ = ["Condition", "broken_status", "is_worth_writing", "status_document", "with_times"]
 
-_ATTAINED = 0.99
+_SLO_ATTAINED = "SLOAttained"
+_ENOUGH = 0.99
 _FIGURES_SECONDS = 60.0
 
 
@@ -32,15 +34,22 @@ class Condition:
 
 
 def status_document(
-    blueprint: Blueprint, observation: Observation, *, findings: Sequence[Finding], generation: int
+    blueprint: Blueprint,
+    observation: Observation,
+    *,
+    findings: Sequence[Finding],
+    generation: int,
+    former: Mapping[str, Any] = MappingProxyType({}),
 ) -> Manifest:
-    """Return the status of a cluster, its conditions without times."""
+    """Return the status of a cluster, its conditions without times.
+
+    What routers say stays as in the `former` status until they have been asked: an operator that starts anew has not.
+    """
     replicas = observation.of_role(Role.REPLICA)
     conditions = [
         _ready(blueprint, observation, findings=findings),
         _progressing(blueprint, observation),
         _degraded(findings),
-        _slo_attained(blueprint, observation),
     ]
     status: Manifest = {
         "observedGeneration": generation,
@@ -51,11 +60,16 @@ def status_document(
         "selector": selector_text(blueprint.selector(Role.REPLICA)),
         "endpoint": f"{blueprint.host(blueprint.client_service)}:{GRPC_PORT}",
         "engine": blueprint.spec.engine.type.value if blueprint.spec.engine.type else "",
-        "conditions": [_document(condition, generation) for condition in conditions],
+        "conditions": [
+            *[_document(condition, generation) for condition in conditions],
+            _attained_document(blueprint, observation, generation=generation, former=former),
+        ],
     }
     if findings:
         status["problem"] = findings[0].message
-    if observation.view is not None and observation.view.num_asked:
+    if observation.view is None and "classes" in former:
+        status["classes"] = former["classes"]
+    elif observation.view is not None and observation.view.num_asked:
         status["classes"] = [_class_document(figures) for figures in observation.view.classes]
     return status
 
@@ -148,7 +162,7 @@ def _degraded(findings: Sequence[Finding]) -> Condition:
 def _slo_attained(blueprint: Blueprint, observation: Observation) -> Condition:
     view = observation.view
     if view is None or not view.num_asked:
-        return Condition("SLOAttained", "Unknown", "NoRouterAsked")
+        return Condition(_SLO_ATTAINED, "Unknown", "NoRouterAsked")
     by_name = blueprint.spec.qos_classes.by_name
     counted = [
         figures
@@ -158,11 +172,22 @@ def _slo_attained(blueprint: Blueprint, observation: Observation) -> Condition:
         and by_name[figures.qos_class].importance is Importance.HIGH
     ]
     if not counted:
-        return Condition("SLOAttained", "Unknown", "NoTraffic")
-    missed = [figures.qos_class for figures in counted if figures.attainment < _ATTAINED]
+        return Condition(_SLO_ATTAINED, "Unknown", "NoTraffic")
+    missed = [figures.qos_class for figures in counted if figures.attainment < _ENOUGH]
     if missed:
-        return Condition("SLOAttained", "False", "PromisesMissed", f"below {_ATTAINED:.0%}: {', '.join(missed)}")
-    return Condition("SLOAttained", "True", "PromisesKept")
+        return Condition(_SLO_ATTAINED, "False", "PromisesMissed", f"below {_ENOUGH:.0%}: {', '.join(missed)}")
+    return Condition(_SLO_ATTAINED, "True", "PromisesKept")
+
+
+def _attained_document(
+    blueprint: Blueprint, observation: Observation, *, generation: int, former: Mapping[str, Any]
+) -> Manifest:
+    """Return whether promises are kept; as it was said before while no router has been asked."""
+    if observation.view is None:
+        for item in former.get("conditions", ()):
+            if item["type"] == _SLO_ATTAINED:
+                return _without_time(item)
+    return _document(_slo_attained(blueprint, observation), generation)
 
 
 def _class_document(figures: ClassFigures) -> Manifest:

@@ -125,3 +125,14 @@ def test_events_tell_what_changed_once_and_warn_of_what_is_bad() -> None:
     assert told(good, good) == {}
     assert told(bad, good) == {"InsufficientGpus": "Warning", "Scaling": "Normal"}
     assert told(good, bad) == {"AllReady": "Normal", "NoProblem": "Normal", "Settled": "Normal"}
+
+
+def test_an_operator_that_has_asked_no_router_yet_leaves_what_routers_said() -> None:
+    pods = (a_pod(), a_router())
+    told = with_times(status_of(an_observation(*pods, view=a_view(("chat", 10, 5)))), {}, now="2026-01-01T00:00:00Z")
+    again = status_document(a_blueprint(), an_observation(*pods), findings=(), generation=3, former=told)
+    assert with_times(again, told, now="2026-01-02T00:00:00Z") == told
+    silent = status_document(
+        a_blueprint(), an_observation(*pods, view=a_view()), findings=(), generation=3, former=told
+    )
+    assert condition(silent, "SLOAttained") != condition(told, "SLOAttained")
