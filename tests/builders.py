@@ -6,6 +6,7 @@ Times are seconds, lengths are tokens. `a_request()` is the published interactiv
 from dataclasses import dataclass
 
 from niyama_core.latency import IterationShape, LatencyModel
+from niyama_core.load import ClassLoad, ReplicaLoad
 from niyama_core.planner import IterationPlanner
 from niyama_core.policies import SchedulerSettings, build_policy
 from niyama_core.profiles import PROFILES, LatencyProfile
@@ -81,6 +82,14 @@ def a_planner(
     """Return an idle planner on an A100."""
     settings = SchedulerSettings(policy, alpha, safety, token_budget, max_num_seqs, max_token_budget)
     return IterationPlanner(build_policy(settings, predictor), predictor, max_num_seqs=max_num_seqs)
+
+
+def a_load(name: str = "a", *, rate: float = 1000.0, iteration: float = 0.02, **queued: int) -> ReplicaLoad:
+    """Return the load of a replica on which so many prompt tokens of each class wait."""
+    by_class = {
+        qos_class: ClassLoad(queued_prefill_tokens=tokens, num_queued=1) for qos_class, tokens in queued.items()
+    }
+    return ReplicaLoad(name, f"{name}:1", classes=by_class, prefill_tokens_per_second=rate, iteration_seconds=iteration)
 
 
 def a_profile(speed: float = 1.0) -> LatencyProfile:

@@ -14,7 +14,7 @@ from typing import Protocol
 from niyama_core.affinity import ClassAffinity
 from niyama_core.placement_estimate import Candidate, Forecast, Placed, PlacementRequest
 from niyama_core.placement_rules import LeastLoaded, RoundRobin
-from niyama_core.slo import OnOverload, QosClasses, promised_seconds
+from niyama_core.slo import QosClasses, promised_seconds
 
 __all__ = [
     "PLACEMENTS",
@@ -73,18 +73,14 @@ def build_placement(name: str, classes: QosClasses, *, num_routers: int = 1) -> 
 
 
 def place(request: PlacementRequest, candidates: Sequence[Candidate], *, policy: Placement) -> Placed | Refusal:
-    """Return where a request goes, or why it goes nowhere.
+    """Return where a request goes, or that there is no replica for it.
 
-    A promise that no candidate can keep is refused only where its class says so; else the replica relegates or queues.
+    A promise that no candidate can keep is left to the replica, which relegates or queues; `door` refuses some before.
     """
     able = _able(request, candidates)
     if not able:
         return Refusal(RefusalReason.NO_REPLICA, retry_after=1.0)
-    placed = policy.choose(request, able)
-    if not placed.feasible and request.promise.on_overload is OnOverload.REJECT:
-        late_by = request.elapsed + placed.expected_seconds - promised_seconds(request.promise.slo)
-        return Refusal(RefusalReason.OVERLOAD, retry_after=max(0.1, late_by))
-    return placed
+    return policy.choose(request, able)
 
 
 def rescue(request: PlacementRequest, candidates: Sequence[Candidate], *, policy: Placement) -> Placed | None:

@@ -50,6 +50,11 @@ class Candidate:
     num_pending: int = 0
     serves: frozenset[str] | None = None
 
+    @property
+    def prefill_rate(self) -> float:
+        """Prompt tokens a second that it computes, as measured, or as is usual until it has."""
+        return self.load.prefill_tokens_per_second or _PRIOR_RATE
+
 
 @hot_value
 class Placed:
@@ -91,8 +96,7 @@ def forecast(request: PlacementRequest, candidate: Candidate, *, classes: QosCla
     for name, class_load in load.classes.items():
         if class_load.queued_prefill_tokens and _is_ahead(classes.by_name.get(name), promised):
             ahead += class_load.queued_prefill_tokens
-    rate = load.prefill_tokens_per_second or _PRIOR_RATE
-    ttft = (ahead + request.num_prompt_tokens) / rate + load.iteration_seconds
+    ttft = (ahead + request.num_prompt_tokens) / candidate.prefill_rate + load.iteration_seconds
     return Forecast(ttft + max(0.0, candidate.age - _STALE_SECONDS), load.iteration_seconds)
 
 

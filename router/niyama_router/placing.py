@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import grpc
 from niyama_core.load import ReplicaLoad
-from niyama_core.placement import Placed, Refusal, RefusalReason, place, rescue
+from niyama_core.placement import Placed, Refusal, RefusalReason, rescue
 from niyama_core.placement_estimate import forecast
 from niyama_runtime.clock import Clock
 from niyama_runtime.status import overloaded
@@ -81,7 +81,7 @@ class Placing:
     def _try(self, journey: Journey, now: float) -> Placed | Refusal:
         candidates = self._directory.candidates(now, num_routers=self._live.rules.num_routers)
         request = journey.placement_request(now, self._directory.incarnation)
-        return place(request, candidates, policy=self._live.placement)
+        return self._live.door.place(journey.request_id, request, candidates, policy=self._live.placement, now=now)
 
     def _forecast(self, journey: Journey, placed: Placed, now: float) -> None:
         """Note what is expected of a request that is placed for the first time."""

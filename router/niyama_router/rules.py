@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from niyama_core.door import Door
 from niyama_core.manifest_reader import ManifestReader
 from niyama_core.placement import PLACEMENTS, Placement, build_placement
 from niyama_core.qos_section import read_classes
@@ -51,14 +52,17 @@ class LiveRules:
     Attributes:
         rules: as they are.
         placement: the placement policy that they name.
+        door: who refuses; it remembers who shall come back, whatever rules change.
     """
 
     def __init__(self, rules: Rules) -> None:
         """Begin with `rules`."""
+        self.door = Door(rules.num_routers)
         self.apply(rules)
 
     def apply(self, rules: Rules) -> None:
         """Put `rules` into force."""
+        self.door.num_routers = rules.num_routers
         self.rules = rules
         self.placement: Placement = rules.build_placement()
 

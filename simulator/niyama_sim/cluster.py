@@ -6,11 +6,10 @@ a third. Arrivals at the instant of an end come first, as they do in production,
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from niyama_core.placement import Placed, PlacementRequest, Refusal, RefusalReason, place, rescue
-from niyama_core.slo import OnOverload
 from niyama_eval.outcomes import RequestOutcome
 from niyama_eval.workloads import WorkloadRequest
 
@@ -170,7 +169,9 @@ class Simulation:
             return
         router = self._routers[journey.router]
         request = self._placement_request(journey)
-        placed = place(request, router.candidates(self._now), policy=router.placement)
+        placed = router.door.place(
+            asked.request_id, request, router.candidates(self._now), policy=router.placement, now=self._now
+        )
         if isinstance(placed, Refusal) and placed.reason is RefusalReason.OVERLOAD:
             self._end(journey.rejected())
             return
@@ -191,8 +192,7 @@ class Simulation:
         if not journey.emitted_at:
             journey.restore()
         router = self._routers[journey.router]
-        asked = self._placement_request(journey)
-        request = replace(asked, promise=replace(asked.promise, on_overload=OnOverload.QUEUE))
+        request = self._placement_request(journey)
         self._follow(journey, place(request, router.candidates(self._now), policy=router.placement))
 
     def give_up(self, replica: SimulatedReplica, request_ids: Iterable[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from niyama_core.door import Door
 from niyama_core.output_length import OutputLengthHistory
 from niyama_core.placement import Candidate, build_placement
 
@@ -33,6 +34,7 @@ class SimulatedRouter:
     def __init__(self, settings: SimulationSettings, replicas: Sequence[SimulatedReplica], *, board: LoadBoard) -> None:
         """Start without anything placed."""
         self.placement = build_placement(settings.placement, settings.classes, num_routers=settings.num_routers)
+        self.door = Door(settings.num_routers)
         self.lengths = OutputLengthHistory()
         """Of the answers that have gone through this router."""
         self._num_routers = settings.num_routers
