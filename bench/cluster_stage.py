@@ -3,7 +3,6 @@
 Promises are shorter than the published ones, so that a run of two minutes holds the longest of them twice.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,11 +22,6 @@ __all__ = ["LONGEST_TTLT", "Stage", "routers_of"]
 LONGEST_TTLT = 60.0
 """Seconds; overloads are held for twice as long."""
 
-_CLASSES = (
-    {"name": "chat", "interactive": {"ttft": "2s", "tbt": "50ms"}, "default": True},
-    {"name": "summarise", "batch": {"ttlt": "20s"}},
-    {"name": "nightly", "batch": {"ttlt": f"{LONGEST_TTLT:.0f}s"}, "importance": "low"},
-)
 _NOISE = 0.03
 _MIXED_REQUESTS = 2000
 
@@ -43,6 +37,7 @@ class Stage:
         workload: whose lengths the requests have.
         low_importance: share of every class that is unimportant, whatever the class is.
         on_overload: what every class does when no replica can keep the promise.
+        batch_ttlts: seconds, of the class of high importance and of that of low.
         seed: of requests and noise.
     """
 
@@ -52,12 +47,18 @@ class Stage:
     workload: str = "azure-code-2024"
     low_importance: float = 0.0
     on_overload: str = "relegate"
+    batch_ttlts: tuple[float, float] = (20.0, LONGEST_TTLT)
     seed: int = 1
 
     @property
     def spec(self) -> ClusterSpec:
         """The cluster's declaration."""
-        classes: list[Mapping[str, Any]] = [{**one, "onOverload": self.on_overload} for one in _CLASSES]
+        summarise, nightly = (f"{seconds:g}s" for seconds in self.batch_ttlts)
+        classes = [
+            {"name": "chat", "interactive": {"ttft": "2s", "tbt": "50ms"}, "default": True},
+            {"name": "summarise", "batch": {"ttlt": summarise}},
+            {"name": "nightly", "batch": {"ttlt": nightly}, "importance": "low"},
+        ]
         return parse_cluster(
             {
                 "apiVersion": "niyama.dev/v1alpha1",
@@ -68,7 +69,7 @@ class Stage:
                     "engine": {"type": "paced"},
                     "replicas": self.replicas,
                     "router": {"replicas": self.routers, "placement": self.placement},
-                    "qosClasses": classes,
+                    "qosClasses": [{**one, "onOverload": self.on_overload} for one in classes],
                 },
             }
         )
