@@ -32,10 +32,10 @@ class Door:
 
     def place(
         self,
-        request_id: str,
         request: PlacementRequest,
         candidates: Sequence[Candidate],
         *,
+        request_id: str,
         policy: Placement,
         now: float,
     ) -> Placed | Refusal:

@@ -136,7 +136,7 @@ class Quote:
     keeps_promise: bool
 
 
-def quote(promise: Promise, times: Forecast, num_output_tokens: int, *, ttft: Factor, ttlt: Factor) -> Quote:
+def quote(promise: Promise, times: Forecast, *, num_output_tokens: int, ttft: Factor, ttlt: Factor) -> Quote:
     """Return what could be promised of a request forecast at `times`, by the factors of its kind."""
     first, last = ttft.applied_to(times.ttft), ttlt.applied_to(times.ttlt(num_output_tokens))
     judged = first if isinstance(promise.slo, Interactive) else last

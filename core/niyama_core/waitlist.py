@@ -100,7 +100,7 @@ class Waitlist:
         if appointment is None:
             return self._ask_anew(arrival, now, num_routers=num_routers)
         if now < appointment.due:
-            return self._ask_early(arrival, appointment, now)
+            return self._ask_early(arrival, appointment, now=now)
         self._forget(arrival.request_id)
         fits = arrival.wait <= arrival.promised
         if appointment.is_first:
@@ -108,7 +108,7 @@ class Waitlist:
         if fits:
             self._let_in += arrival.work
             return None
-        return self._give(arrival, self._seconds_until_room(arrival), now, is_first=False)
+        return self._give(arrival, self._seconds_until_room(arrival), now=now, is_first=False)
 
     def _ask_anew(self, arrival: Arrival, now: float, *, num_routers: int) -> float | None:
         if arrival.wait <= self._limit(arrival):
@@ -118,9 +118,9 @@ class Waitlist:
         # Nobody waits for the work of those who have left.
         due = max(room_at, min(self._next_due, room_at + num_routers * self._work / self._drain))
         self._next_due = due + self._returning * num_routers * arrival.work / self._drain
-        return self._give(arrival, due - now, now, is_first=True)
+        return self._give(arrival, due - now, now=now, is_first=True)
 
-    def _ask_early(self, arrival: Arrival, appointment: _Appointment, now: float) -> float | None:
+    def _ask_early(self, arrival: Arrival, appointment: _Appointment, *, now: float) -> float | None:
         """Let somebody in who comes before their time as if they came anew, else remind them of it."""
         if arrival.wait > self._limit(arrival):
             return max(_LEAST_SECONDS, appointment.due - now)
@@ -128,7 +128,7 @@ class Waitlist:
         self._let_in += arrival.work
         return None
 
-    def _give(self, arrival: Arrival, seconds: float, now: float, *, is_first: bool) -> float:
+    def _give(self, arrival: Arrival, seconds: float, *, now: float, is_first: bool) -> float:
         seconds = min(_MOST_SECONDS, max(_LEAST_SECONDS, seconds))
         if len(self._appointments) < _MOST_WAITING:
             self._appointments[arrival.request_id] = _Appointment(now, now + seconds, arrival.work, is_first)

@@ -35,7 +35,7 @@ class Forecasts:
         for course in self._course(journey, is_whole=completion is not None):
             self._records.of(journey.admitted.promise).add(course)
 
-    def factor(self, promise: Promise, measure: Measure, confidence: float) -> Factor:
+    def factor(self, promise: Promise, measure: Measure, *, confidence: float) -> Factor:
         """Return by what forecasts for requests with such a promise are multiplied to hold so often."""
         alike = (one for one in self._open if _kind(one.admitted.promise) == _kind(promise))
         still_open = [course for journey in alike for course in self._course(journey, is_whole=False)]

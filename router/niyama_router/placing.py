@@ -57,7 +57,7 @@ class Placing:
             now = self._clock.now()
             found = self._try(journey, now)
             if not isinstance(found, Refusal):
-                self._forecast(journey, found, now)
+                self._forecast(journey, found, now=now)
                 return self._book(journey, found)
             if found.reason is RefusalReason.OVERLOAD:
                 raise _no_room(found)
@@ -81,9 +81,11 @@ class Placing:
     def _try(self, journey: Journey, now: float) -> Placed | Refusal:
         candidates = self._directory.candidates(now, num_routers=self._live.rules.num_routers)
         request = journey.placement_request(now, self._directory.incarnation)
-        return self._live.door.place(journey.request_id, request, candidates, policy=self._live.placement, now=now)
+        return self._live.door.place(
+            request, candidates, request_id=journey.request_id, policy=self._live.placement, now=now
+        )
 
-    def _forecast(self, journey: Journey, placed: Placed, now: float) -> None:
+    def _forecast(self, journey: Journey, placed: Placed, *, now: float) -> None:
         """Note what is expected of a request that is placed for the first time."""
         if journey.forecast is None and not journey.num_delivered:
             chosen = self._directory.candidate(placed.replica, now, num_routers=self._live.rules.num_routers)

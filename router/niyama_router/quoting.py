@@ -87,9 +87,11 @@ class Quoting:
         name = placed.replica if isinstance(placed, Placed) else candidates[0].load.replica
         chosen = next(candidate for candidate in candidates if candidate.load.replica == name)
         last = Measure.TTLT_OF_LENGTH if question.is_length_known else Measure.TTLT
-        ttft, ttlt = [self._forecasts.factor(promise, measure, question.confidence) for measure in (Measure.TTFT, last)]
+        ttft, ttlt = [
+            self._forecasts.factor(promise, measure, confidence=question.confidence) for measure in (Measure.TTFT, last)
+        ]
         times = forecast(request, chosen, classes=rules.classes)
-        quoted = quote(promise, times, question.num_output_tokens, ttft=ttft, ttlt=ttlt)
+        quoted = quote(promise, times, num_output_tokens=question.num_output_tokens, ttft=ttft, ttlt=ttlt)
         return _to_wire(quoted, qos_class=qos_class.name, replica=name)
 
 

@@ -170,7 +170,7 @@ class Simulation:
         router = self._routers[journey.router]
         request = self._placement_request(journey)
         placed = router.door.place(
-            asked.request_id, request, router.candidates(self._now), policy=router.placement, now=self._now
+            request, router.candidates(self._now), request_id=asked.request_id, policy=router.placement, now=self._now
         )
         if isinstance(placed, Refusal) and placed.reason is RefusalReason.OVERLOAD:
             self._end(journey.rejected())

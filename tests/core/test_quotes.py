@@ -135,11 +135,13 @@ def test_quotes_hold_while_the_slow_are_open_which_those_that_ended_do_not_know_
     [(Interactive(2.0, 0.05), True), (Interactive(1.9, 0.05), False), (Batch(6.0), True), (Batch(5.9), False)],
 )
 def test_a_promise_is_kept_when_what_is_quoted_of_its_measure_is_within_it(slo: Slo, keeps: bool) -> None:
-    quoted = quote(Promise("any", slo), Forecast(1.0, 0.1), 10, ttft=Factor(2.0, 0.95), ttlt=Factor(3.0, 0.9))
+    quoted = quote(
+        Promise("any", slo), Forecast(1.0, 0.1), num_output_tokens=10, ttft=Factor(2.0, 0.95), ttlt=Factor(3.0, 0.9)
+    )
     assert quoted == Quote(ttft=2.0, ttlt=6.0, confidence=0.9, keeps_promise=keeps)
 
 
 def test_a_promise_of_which_nothing_can_be_said_is_not_kept() -> None:
     promise = Promise("chat", Interactive(1e9, 0.05))
-    quoted = quote(promise, Forecast(1.0, 0.1), 10, ttft=Factor(None, 0.95), ttlt=Factor(None, 0.95))
+    quoted = quote(promise, Forecast(1.0, 0.1), num_output_tokens=10, ttft=Factor(None, 0.95), ttlt=Factor(None, 0.95))
     assert (quoted.ttft, quoted.ttlt, quoted.keeps_promise) == (None, None, False)

@@ -205,7 +205,9 @@ CLASSES = QosClasses({one.name: one for one in (STRICT, JOB)}, default="strict")
 
 def at_the_door(promise: Promise, *candidates: Candidate, door: Door | None = None) -> Placed | Refusal:
     request = PlacementRequest(promise, num_prompt_tokens=1000, expected_output_tokens=1)
-    return (door or Door()).place("a", request, candidates, policy=build_placement("niyama", CLASSES), now=0.0)
+    return (door or Door()).place(
+        request, candidates, request_id="a", policy=build_placement("niyama", CLASSES), now=0.0
+    )
 
 
 def test_only_classes_that_say_so_are_turned_away() -> None:
