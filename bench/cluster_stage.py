@@ -51,28 +51,31 @@ class Stage:
     seed: int = 1
 
     @property
-    def spec(self) -> ClusterSpec:
-        """The cluster's declaration."""
+    def document(self) -> dict[str, Any]:
+        """The cluster's manifest."""
         summarise, nightly = (f"{seconds:g}s" for seconds in self.batch_ttlts)
         classes = [
             {"name": "chat", "interactive": {"ttft": "2s", "tbt": "50ms"}, "default": True},
             {"name": "summarise", "batch": {"ttlt": summarise}},
             {"name": "nightly", "batch": {"ttlt": nightly}, "importance": "low"},
         ]
-        return parse_cluster(
-            {
-                "apiVersion": "niyama.dev/v1alpha1",
-                "kind": "NiyamaCluster",
-                "metadata": {"name": "bench"},
-                "spec": {
-                    "model": {"name": "bench", "maxOutputTokens": 4000},
-                    "engine": {"type": "paced"},
-                    "replicas": self.replicas,
-                    "router": {"replicas": self.routers, "placement": self.placement},
-                    "qosClasses": [{**one, "onOverload": self.on_overload} for one in classes],
-                },
-            }
-        )
+        return {
+            "apiVersion": "niyama.dev/v1alpha1",
+            "kind": "NiyamaCluster",
+            "metadata": {"name": "bench"},
+            "spec": {
+                "model": {"name": "bench", "maxOutputTokens": 4000},
+                "engine": {"type": "paced"},
+                "replicas": self.replicas,
+                "router": {"replicas": self.routers, "placement": self.placement},
+                "qosClasses": [{**one, "onOverload": self.on_overload} for one in classes],
+            },
+        }
+
+    @property
+    def spec(self) -> ClusterSpec:
+        """The cluster's declaration."""
+        return parse_cluster(self.document)
 
     def cluster(self, **options: Any) -> LocalCluster:  # noqa: ANN401, those of LocalOptions
         """Return the cluster, which runs within an `async with` block."""
