@@ -37,6 +37,7 @@ class Stage:
         workload: whose lengths the requests have.
         low_importance: share of every class that is unimportant, whatever the class is.
         on_overload: what every class does when no replica can keep the promise.
+        max_moves: how often a relegated request may be moved.
         batch_ttlts: seconds, of the class of high importance and of that of low.
         seed: of requests and noise.
     """
@@ -47,6 +48,7 @@ class Stage:
     workload: str = "azure-code-2024"
     low_importance: float = 0.0
     on_overload: str = "relegate"
+    max_moves: int = 2
     batch_ttlts: tuple[float, float] = (20.0, LONGEST_TTLT)
     seed: int = 1
 
@@ -67,7 +69,7 @@ class Stage:
                 "model": {"name": "bench", "maxOutputTokens": 4000},
                 "engine": {"type": "paced"},
                 "replicas": self.replicas,
-                "router": {"replicas": self.routers, "placement": self.placement},
+                "router": {"replicas": self.routers, "placement": self.placement, "maxMoves": self.max_moves},
                 "qosClasses": [{**one, "onOverload": self.on_overload} for one in classes],
             },
         }

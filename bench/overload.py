@@ -194,9 +194,7 @@ def install_router() -> None:
     subprocess.run(install, check=True)
 
 
-def contenders(
-    stage: Stage, saturation: float
-) -> dict[str, Open]:
+def contenders(stage: Stage, saturation: float) -> dict[str, Open]:
     """Return how to open each."""
     return {
         "niyama": lambda: routed(stage),

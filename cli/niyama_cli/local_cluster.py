@@ -119,7 +119,7 @@ class LocalCluster:
             model=replace(spec.model, max_output_tokens=wanted.model.max_output_tokens),
             qos_classes=wanted.qos_classes,
             scheduler=wanted.scheduler,
-            router=replace(spec.router, placement=wanted.router.placement),
+            router=replace(spec.router, placement=wanted.router.placement, max_moves=wanted.router.max_moves),
         )
         self._write_files()
         return Revision(applied=_differences(spec, self.spec), deferred=_differences(self.spec, wanted))

@@ -6,7 +6,8 @@ Ports are chosen once and kept, so that a process that is started again is found
 import contextlib
 import dataclasses
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from niyama_core.cluster_spec import ClusterSpec, EmbeddedRedis, EngineType, ExternalRedis
@@ -29,6 +30,7 @@ class LocalOptions:
         policy: scheduling policy.
         engine: what computes tokens.
         speed: how many times as fast as its profile the paced engine runs.
+        replica_speeds: the same of single replicas, by name, for experiments with unequal ones.
         noise: spread of the paced engine's iteration times.
         seed: of that noise; each replica adds its index.
         redis_url: a Redis that is there already.
@@ -46,6 +48,7 @@ class LocalOptions:
     policy: str | None = None
     engine: EngineType | None = None
     speed: float | None = None
+    replica_speeds: Mapping[str, float] = field(default_factory=dict)
     noise: float | None = None
     seed: int = 0
     redis_url: str | None = None

@@ -7,6 +7,7 @@ one step, because whoever watches it must never see half of it.
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from niyama_core.cluster_spec import ClusterSpec
@@ -34,10 +35,16 @@ def role_documents(spec: ClusterSpec, layout: Layout, *, options: LocalOptions) 
         around = _surroundings(layout, place, options=options)
         documents[place.config_file] = {
             "replica": place.name,
-            **agent_document(spec, around, seed=options.seed + index),
+            **agent_document(
+                _at_speed(spec, options.replica_speeds.get(place.name)), around, seed=options.seed + index
+            ),
             **_record_sections(place, options),
         }
     return documents
+
+
+def _at_speed(spec: ClusterSpec, speed: float | None) -> ClusterSpec:
+    return spec if speed is None else replace(spec, engine=replace(spec.engine, speed=speed))
 
 
 def _surroundings(layout: Layout, place: Place, *, options: LocalOptions) -> Surroundings:

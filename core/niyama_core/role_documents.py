@@ -65,6 +65,7 @@ def router_document(spec: ClusterSpec, around: Surroundings, *, replicas: Mappin
         "contextTokens": spec.model.max_context_tokens or 0,
         "qosClasses": classes_document(spec.qos_classes),
         "placement": spec.router.placement,
+        "maxMoves": spec.router.max_moves,
         "numRouters": spec.router.replicas,
         "policy": spec.scheduler.policy,
         "replay": around.replay,

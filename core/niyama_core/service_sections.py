@@ -61,6 +61,7 @@ class RouterSpec:
     Attributes:
         replicas: how many.
         placement: name of the placement policy.
+        max_moves: how often a relegated request may be moved to where it would be on time.
         image: of their containers; empty for the operator's.
         resources: of each.
         service: in front of them.
@@ -71,6 +72,7 @@ class RouterSpec:
 
     replicas: int
     placement: str
+    max_moves: int = 2
     image: str = ""
     resources: Resources = field(default_factory=Resources)
     service: ServiceSpec = field(default_factory=ServiceSpec)
@@ -150,6 +152,7 @@ def read_router(section: ManifestReader) -> RouterSpec:
         resources=read_resources(section.section("resources"), with_gpus=False),
         service=_read_service(section.section("service")),
         nodes=read_placement(section.section("nodes")),
+        max_moves=section.integer("maxMoves", 2, least=0, most=100),
         max_connection_age=section.duration("maxConnectionAge", 300.0),
         pods=read_overrides(section.section("pods")),
     )

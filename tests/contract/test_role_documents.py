@@ -29,6 +29,7 @@ ROUTER_CHANGES: dict[str, Any] = {
     "maxOutputTokens": 1,
     "contextTokens": 99,
     "qosClasses": [{"name": "only", "batch": {"ttlt": "1m"}}],
+    "maxMoves": 5,
     "placement": "round-robin",
     "numRouters": 9,
     "policy": "qoserve",
