@@ -1,6 +1,7 @@
 """Overload across replicas: our router beside others, before the same replicas and with the same requests.
 
     python -m bench.overload [--load 1.5] [--seconds 120] [--contender niyama ...] [--rounds 1] [--json]
+    python -m bench.overload --contender niyama --routers 1 --routers 2 --routers 4
 
 Four paced replicas, a real Redis, two routers, all of them processes. The saturation throughput is measured first; then
 each contender gets the same requests at `--load` times it, 45 % of them of low importance, for twice the longest TTLT.
@@ -14,7 +15,8 @@ away:
     vllm-router     a public router over HTTP, from the package index, by its power_of_two
     vllm-router-fcfs    the same before replicas that serve first come, first served, as usual ones do
 
-Violations count every request, those turned away too.
+Violations count every request, those turned away too. *Spread* is the standard deviation over the replicas of the work
+that waits there for its first token, in seconds: where routers run to the same replica, it grows.
 """
 
 import argparse
@@ -27,6 +29,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import aiohttp
@@ -41,6 +44,7 @@ from niyama_sim.settings import RateLimit
 
 from bench.cluster_stage import LONGEST_TTLT, Stage, routers_of
 from bench.http_front import HttpVisitor
+from bench.routers_at_scale import waiting_seconds
 
 ROOT = Path(__file__).parents[1]
 ROUTER = ROOT / "out" / "vllm-router"
@@ -64,6 +68,8 @@ class Row:
         unfinished: accepted, and not completed.
         moved: went to another replica.
         ttft_p95_s: of interactive requests.
+        spread_s: standard deviation over the replicas of what waits, in seconds of prefill; 0 where it is not known who
+            served what.
         lag_s: by how much the load generator was late, at most.
     """
 
@@ -75,6 +81,7 @@ class Row:
     unfinished: int
     moved: float
     ttft_p95_s: float
+    spread_s: float
     lag_s: float
 
 
@@ -222,6 +229,7 @@ def row(contender: str, outcomes: Sequence[RequestOutcome], *, lag: float) -> Ro
         unfinished=sum(one.state not in ended for one in outcomes),
         moved=_share(outcomes, lambda one: one.num_moves > 0),
         ttft_p95_s=statistics.quantiles(ttfts, n=20)[-1] if len(ttfts) > 1 else 0.0,
+        spread_s=_spread(outcomes),
         lag_s=lag,
     )
 
@@ -230,16 +238,26 @@ def _share(outcomes: Sequence[RequestOutcome], holds: Callable[[RequestOutcome],
     return sum(map(holds, outcomes)) / len(outcomes) if outcomes else 0.0
 
 
+def _spread(outcomes: Sequence[RequestOutcome]) -> float:
+    served = [one for one in outcomes if one.replica]
+    if not served:
+        return 0.0
+    num_replicas = len({one.replica for one in served})
+    waiting = waiting_seconds(served, num_replicas=num_replicas, duration=served[-1].arrival)
+    return float(waiting.std(axis=1).mean())
+
+
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as Markdown."""
     lines = [
-        "| contender | important on time | all on time | late tokens | refused | unfinished | moved | TTFT p95 | lag |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| contender | important on time | all | late tokens | refused | unended | moved | TTFT p95 | spread | lag |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for one in rows:
         shares = (one.important_on_time, one.on_time, one.late_tokens, one.refused)
         cells = [one.contender, *(f"{100 * share:.1f} %" for share in shares), str(one.unfinished)]
-        cells += [f"{100 * one.moved:.1f} %", f"{one.ttft_p95_s:.2f} s", f"{one.lag_s:.2f} s"]
+        seconds = (one.ttft_p95_s, one.spread_s, one.lag_s)
+        cells += [f"{100 * one.moved:.1f} %", *(f"{each:.2f} s" for each in seconds)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -250,23 +268,24 @@ async def main() -> None:
     parser.add_argument("--load", type=float, default=1.5, help="times the saturation throughput")
     parser.add_argument("--seconds", type=float, default=2 * LONGEST_TTLT, help="in which requests arrive")
     parser.add_argument("--contender", action="append", help="may be repeated; all unless given")
+    parser.add_argument("--routers", type=int, action="append", help="may be repeated; 2 unless given")
     parser.add_argument("--rounds", type=int, default=1, help="of all contenders, one after the other")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     stage = Stage(routers=2, low_importance=_LOW_IMPORTANCE)
     saturation = (await stage.saturation()).throughput
-    known = contenders(stage, saturation)
-    names = options.contender or list(known)
+    names = options.contender or list(contenders(stage, saturation))
     if any(name.startswith("vllm") for name in names):
         await asyncio.to_thread(install_router)
     requests = stage.requests(qps=options.load * saturation, seconds=options.seconds)
     print(f"saturation {saturation:.1f} requests/s; {len(requests)} requests", file=sys.stderr)
     rows = []
     for _ in range(options.rounds):
-        for name in names:
-            async with known[name]() as send:
+        for name, routers in product(names, options.routers or (2,)):
+            async with contenders(replace(stage, routers=routers), saturation)[name]() as send:
                 outcomes, lag = await send_all(requests, send)
-            rows.append(row(name, outcomes, lag=lag))
+            label = f"{name}, {routers} routers" if options.routers else name
+            rows.append(row(label, outcomes, lag=lag))
             print(table(rows[-1:]).splitlines()[-1], file=sys.stderr)
     print(json.dumps([asdict(one) for one in rows], indent=1) if options.json else table(rows))
 

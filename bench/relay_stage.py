@@ -29,7 +29,8 @@ def token_event(position: int) -> Event:
 class EagerReplica:
     """Answers every request at once with as many messages as its seed says, serialized beforehand.
 
-    It must cost less than a relay, or the benchmark would measure it.
+    An answer that is longer than any that was prepared stays open after its first token. It must cost less than a
+    relay, or the benchmark would measure it.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,11 @@ class EagerReplica:
         """Send everything at once."""
         accepted = generation_pb2.Accepted(request_id=request.request.request_id, replica="eager", engine="paced")
         yield Event(accepted=accepted).SerializeToString()
-        for message in self._tokens[: request.request.sampling.seed]:
+        num_tokens = request.request.sampling.seed
+        if num_tokens > len(self._tokens):
+            yield self._tokens[0]
+            await asyncio.Event().wait()
+        for message in self._tokens[:num_tokens]:
             yield message
         yield self._completion
 

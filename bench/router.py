@@ -6,6 +6,7 @@ so that what else the machine does hits both alike. Reported are medians over th
     streams/s    of short streams (8 tokens), where placing and opening weigh most
     messages/s   of long streams (512 tokens), where the relaying of each message does
     added TTFT   one request at a time, against the replica itself
+    KiB/stream   of memory, of 500 streams of long prompts that are open at a time
 
     python bench/router.py [--rounds 5] [--seconds 2] [--json]
 """
@@ -29,7 +30,8 @@ from niyama_runtime.child_process import dying_with_parent
 from niyama_runtime.grpc_channel import open_channel
 
 STAGE = str(Path(__file__).with_name("relay_stage.py"))
-SHORT, LONG = 8, 512
+SHORT, LONG, ENDLESS = 8, 512, 5000
+NUM_OPEN = 500
 CONCURRENCY = 32
 TARGET = 0.8
 
@@ -49,6 +51,7 @@ class Contender:
         stream_cpu: CPU microseconds of its process a short stream, by round.
         message_cpu: the same a message of long streams.
         ttft: seconds to the first token, by request.
+        stream_bytes: memory of one open stream.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Contender:
     stream_cpu: list[float] = field(default_factory=list)
     message_cpu: list[float] = field(default_factory=list)
     ttft: list[float] = field(default_factory=list)
+    stream_bytes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,14 @@ class Load:
 
         await asyncio.gather(*(keep_going() for _ in range(CONCURRENCY)))
         return Throughput(len(counts), sum(counts), time.perf_counter() - began)
+
+    async def hold(self, number: int) -> "list[object]":
+        """Open so many streams that never end, and return them once each has had a token."""
+        calls = [self._generate(request_for(ENDLESS)) for _ in range(number)]
+        for call in calls:
+            await call.read()
+            await call.read()
+        return [*calls]
 
     async def close(self) -> None:
         """Close the connection."""
@@ -191,6 +203,21 @@ async def measure(contender: Contender, seconds: float) -> None:
     await load.close()
 
 
+def resident_bytes(pid: int) -> int:
+    """Return the memory of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+async def measure_memory(contender: Contender) -> None:
+    """Measure by how much a process grows for each stream that is open."""
+    load = Load(contender.address)
+    before = resident_bytes(contender.pid)
+    calls = await load.hold(NUM_OPEN)
+    contender.stream_bytes = (resident_bytes(contender.pid) - before) / len(calls)
+    await load.close()
+
+
 async def measure_ttft(contenders: Sequence[Contender], replica: str, number: int) -> list[float]:
     """Take turns of one request each; return the replica's own times."""
     loads, direct, own = [Load(c.address) for c in contenders], DirectLoad(replica), []
@@ -213,6 +240,8 @@ async def run(rounds: int, seconds: float) -> dict[str, object]:
             for contender in contenders if number % 2 else contenders[::-1]:
                 await measure(contender, seconds)
         own = await measure_ttft(contenders, replica, 300)
+        for contender in contenders:
+            await measure_memory(contender)
     return figures(contenders, own)
 
 
@@ -235,6 +264,7 @@ def _summary(contender: Contender, own_ttft: Sequence[float]) -> dict[str, float
         "cpu_us_per_stream": statistics.median(contender.stream_cpu),
         "cpu_us_per_message": statistics.median(contender.message_cpu),
         "added_ttft_p50_ms": 1000 * (_percentile(contender.ttft, 50) - _percentile(own_ttft, 50)),
+        "kib_per_stream": contender.stream_bytes / 1024,
         "added_ttft_p95_ms": 1000 * (_percentile(contender.ttft, 95) - _percentile(own_ttft, 95)),
     }
 
