@@ -167,6 +167,7 @@ async def main() -> None:
             stage = Stage(routers=routers, on_overload="reject", batch_ttlts=BATCH_TTLTS)
             tally = await run(stage, load * saturation, seconds=options.seconds, obey=options.obey)
             rows.append(row(tally, load=load, routers=routers))
+            print(table(rows[-1:]).splitlines()[-1], file=sys.stderr)
     print(json.dumps([asdict(one) for one in rows], indent=1) if options.json else table(rows))
 
 
