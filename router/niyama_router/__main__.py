@@ -18,9 +18,9 @@ from niyama_runtime.addresses import BindError
 from niyama_runtime.config_file import ConfigError, ConfigFile
 from niyama_runtime.load_board import RedisSettingsError
 from niyama_runtime.shutdown import shutdown_event
+from niyama_runtime.signatures import SigningKeyError
 from niyama_runtime.tls import TlsError
 
-from niyama_router.resume_tokens import ResumeKeyError
 from niyama_router.router import Endpoints, Router
 from niyama_router.settings import RouterSettings, parse_settings
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = ConfigFile(options.config, lambda document: parse_settings({**document, **named}))
         logs.set_up(config.value.log.level, as_json=config.value.log.as_json)
         asyncio.run(_run(config))
-    except (ConfigError, BindError, TlsError, RedisSettingsError, ResumeKeyError) as error:
+    except (ConfigError, BindError, TlsError, RedisSettingsError, SigningKeyError) as error:
         sys.stderr.write(f"niyama-router: {error}\n")
         return 1
     return 0

@@ -1,12 +1,10 @@
 """Resume tokens: what they carry from router to router, and whom they trust; and an answer that changes its router."""
 
-from pathlib import Path
-
 import grpc
 import pytest
 from niyama.v1 import generation_pb2
 from niyama_core.slo import Interactive, Promise
-from niyama_router.resume_tokens import ResumeKeyError, ResumeTokenError, ResumeTokens, read_key
+from niyama_router.resume_tokens import ResumeTokenError, ResumeTokens
 
 from tests.router.conftest import StartReplica
 from tests.router.harness import RouterUnderTest
@@ -40,16 +38,6 @@ def test_a_token_that_was_changed_is_refused(change: bytes) -> None:
     tokens = ResumeTokens(KEY, unix_now=lambda: 100.0)
     with pytest.raises(ResumeTokenError):
         tokens.read(change or tokens.issue("r1", PROMISE)[:-1])
-
-
-def test_a_key_that_is_missing_or_short_names_its_file(tmp_path: Path) -> None:
-    with pytest.raises(ResumeKeyError, match=r"cannot read .*gone"):
-        read_key(tmp_path / "gone")
-    (tmp_path / "short").write_text("secret\n")
-    with pytest.raises(ResumeKeyError, match=r"short holds 6 bytes: a key has at least 32"):
-        read_key(tmp_path / "short")
-    (tmp_path / "key").write_bytes(KEY + b"\n")
-    assert read_key(tmp_path / "key") == KEY
 
 
 async def test_an_answer_goes_on_at_another_router(start_replica: StartReplica) -> None:
