@@ -13,16 +13,22 @@ those who obey it would lose against those who come by chance. So a refusal is a
   come back finds room: it grows a little with each who does not, and shrinks with each who does (Robbins and Monro
   1951). Room that nobody comes back for is lost to nobody: those who come anew take it.
 
-Everything is in seconds of the cluster's work. Of several routers each gives appointments for its share of the drain.
+- *Caution*: a wait is an estimate, and estimates may be wrong in one direction for as long as an overload lasts. All of
+  them are stretched by a factor that follows how many of those let in were late, so that a share of `ON_TIME` is not.
+
+Everything is in seconds of the cluster's work. Of several routers each gives appointments for its share of the drain,
+and takes those of the others as its own.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["TARGET", "Arrival", "Waitlist"]
+__all__ = ["ON_TIME", "TARGET", "Appointment", "Arrival", "Waitlist"]
 
 TARGET = 0.9
 """Share of those who come back when told that are to be let in."""
+ON_TIME = 0.98
+"""Share of those let in that are to be on time."""
 
 _MOST_WAITING = 10_000
 _LEAST_SECONDS, _MOST_SECONDS = 0.1, 600.0
@@ -36,6 +42,8 @@ _LEAST_RETURNING = 0.1
 _SHORT_SECONDS = 20.0
 _HEADROOM_STEP = 0.02
 _MOST_HEADROOM = 0.5
+_CAUTION_STEP = 0.01
+_MOST_CAUTION = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +64,20 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class _Appointment:
-    """Instants at which it was given and at which to come back, with what work, and whether it was the first."""
+class Appointment:
+    """When to come back.
+
+    Attributes:
+        given: instant at which that was said.
+        due: instant at which to come back.
+        work: seconds of the cluster that are counted on for it.
+        is_first: whether none was given to the same request before.
+    """
 
     given: float
     due: float
-    work: float
-    is_first: bool
+    work: float = 0.0
+    is_first: bool = True
 
     @property
     def expires(self) -> float:
@@ -75,11 +90,12 @@ class Waitlist:
 
     def __init__(self) -> None:
         """Start without any."""
-        self._appointments: dict[str, _Appointment] = {}
+        self._appointments: dict[str, Appointment] = {}
         self._work = 0.0
         self._next_due = -math.inf
         self._returning = 1.0
         self._headroom = 0.0
+        self._caution = 1.0
         self._drain = 1.0
         self._looked_at = -math.inf
         self._wait = 0.0
@@ -89,15 +105,18 @@ class Waitlist:
         """Return how many are expected to come back."""
         return len(self._appointments)
 
-    def ask(self, arrival: Arrival, now: float, *, num_routers: int = 1) -> float | None:
+    def ask(
+        self, arrival: Arrival, now: float, *, num_routers: int = 1, elsewhere: Appointment | None = None
+    ) -> float | None:
         """Return None when the request is let in, else the seconds after which it should come back.
 
-        `num_routers` give appointments for the same replicas.
+        `num_routers` give appointments for the same replicas; the request may have one from `elsewhere`.
         """
+        arrival = replace(arrival, wait=self._caution * arrival.wait)
         self._look(arrival, now, num_routers=num_routers)
         self._expire(now)
-        appointment = self._appointments.get(arrival.request_id)
-        if appointment is None:
+        appointment = self._appointments.get(arrival.request_id, elsewhere)
+        if appointment is None or now > appointment.expires:
             return self._ask_anew(arrival, now, num_routers=num_routers)
         if now < appointment.due:
             return self._ask_early(arrival, appointment, now=now)
@@ -110,6 +129,11 @@ class Waitlist:
             return None
         return self._give(arrival, self._seconds_until_room(arrival), now=now, is_first=False)
 
+    def ended(self, *, on_time: bool) -> None:
+        """Learn from a request that was let in, and has ended."""
+        self._caution *= 1.0 + _CAUTION_STEP * (ON_TIME - on_time)
+        self._caution = min(_MOST_CAUTION, max(1.0, self._caution))
+
     def _ask_anew(self, arrival: Arrival, now: float, *, num_routers: int) -> float | None:
         if arrival.wait <= self._limit(arrival):
             self._let_in += arrival.work
@@ -120,7 +144,7 @@ class Waitlist:
         self._next_due = due + self._returning * num_routers * arrival.work / self._drain
         return self._give(arrival, due - now, now=now, is_first=True)
 
-    def _ask_early(self, arrival: Arrival, appointment: _Appointment, *, now: float) -> float | None:
+    def _ask_early(self, arrival: Arrival, appointment: Appointment, *, now: float) -> float | None:
         """Let somebody in who comes before their time as if they came anew, else remind them of it."""
         if arrival.wait > self._limit(arrival):
             return max(_LEAST_SECONDS, appointment.due - now)
@@ -131,12 +155,15 @@ class Waitlist:
     def _give(self, arrival: Arrival, seconds: float, *, now: float, is_first: bool) -> float:
         seconds = min(_MOST_SECONDS, max(_LEAST_SECONDS, seconds))
         if len(self._appointments) < _MOST_WAITING:
-            self._appointments[arrival.request_id] = _Appointment(now, now + seconds, arrival.work, is_first)
+            self._appointments[arrival.request_id] = Appointment(now, now + seconds, arrival.work, is_first)
             self._work += arrival.work
         return seconds
 
     def _forget(self, request_id: str) -> None:
-        self._work -= self._appointments.pop(request_id).work
+        appointment = self._appointments.pop(request_id, None)
+        if appointment is None:
+            return
+        self._work -= appointment.work
         if not self._appointments:
             self._work = 0.0
 
@@ -157,13 +184,13 @@ class Waitlist:
             if appointment.is_first:
                 self._note_return(appointment, 0.0)
 
-    def _learn(self, appointment: _Appointment, *, was_let_in: bool) -> None:
+    def _learn(self, appointment: Appointment, *, was_let_in: bool) -> None:
         """Learn from somebody who kept their first appointment."""
         self._note_return(appointment, 1.0)
         self._headroom += _HEADROOM_STEP * (TARGET - was_let_in)
         self._headroom = min(_MOST_HEADROOM, max(0.0, self._headroom))
 
-    def _note_return(self, appointment: _Appointment, kept: float) -> None:
+    def _note_return(self, appointment: Appointment, kept: float) -> None:
         if appointment.due - appointment.given <= _SHORT_SECONDS:
             self._returning = max(_LEAST_RETURNING, self._returning + _RETURN_STEP * (kept - self._returning))
 

@@ -4,14 +4,16 @@ Nothing here waits or asks anyone. Whether there is room is another question, wh
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from niyama.v1 import generation_pb2
 from niyama_core.output_length import OutputLengthHistory
 from niyama_core.promise import InvalidQosError, merge_asks, resolve_promise
 from niyama_core.slo import Promise, QosClasses
+from niyama_core.waitlist import Appointment
 from niyama_runtime.status import FieldViolation
 
+from niyama_router.appointments import AppointmentError, Appointments
 from niyama_router.call_metadata import CallMetadata, read_metadata
 from niyama_router.errors import InvalidRequestError
 from niyama_router.request_checks import Limits, check_request, estimate_prompt_tokens, read_qos
@@ -41,6 +43,7 @@ class Admitted:
         expected_output_tokens: estimate of the answer's length.
         resume_token: with which the client can go on at another router; empty when the request cannot be resumed.
         given_token_ids: tokens that the client has from a router that it lost.
+        appointment: what a router told the client that refused it; None when none has.
     """
 
     request: generation_pb2.GenerateRequest
@@ -50,6 +53,7 @@ class Admitted:
     expected_output_tokens: int
     resume_token: bytes = b""
     given_token_ids: tuple[int, ...] = ()
+    appointment: Appointment | None = None
 
     @property
     def is_resumable(self) -> bool:
@@ -70,6 +74,7 @@ class Admission:
         *,
         lengths: OutputLengthHistory,
         tokens: ResumeTokens,
+        appointments: Appointments,
         new_id: Callable[[], str],
     ) -> None:
         """Keep whom to ask; `new_id` makes ids for requests without one, `tokens` what they are resumed by."""
@@ -77,6 +82,7 @@ class Admission:
         self._facts = facts
         self._lengths = lengths
         self._tokens = tokens
+        self._appointments = appointments
         self._new_id = new_id
 
     def admit(
@@ -103,9 +109,11 @@ class Admission:
             arrival -= 0.0 if resumed is None else resumed.elapsed
         else:
             promise = _resolve(request, said, classes=self._live.rules.classes, violations=violations)
+        appointment = self._read_appointment(said, request.request_id, now=arrival, violations=violations)
         if promise is None or violations:
             raise InvalidRequestError(violations)
-        return self._admitted(request, promise, arrival=arrival, num_tokens=num_tokens, cap=cap)
+        admitted = self._admitted(request, promise, arrival=arrival, num_tokens=num_tokens, cap=cap)
+        return admitted if appointment is None else replace(admitted, appointment=appointment)
 
     def limits(self) -> Limits:
         """Return what requests may ask for at most."""
@@ -134,6 +142,18 @@ class Admission:
         if len(request.resume.token_ids) > cap:
             violations.append(FieldViolation("resume.token_ids", f"must be at most {cap}, the most that are generated"))
         return resumed
+
+    def _read_appointment(
+        self, said: CallMetadata, request_id: str, *, now: float, violations: list[FieldViolation]
+    ) -> Appointment | None:
+        """Return when the client was told to come back; or None, with what is wrong added."""
+        if not said.appointment:
+            return None
+        try:
+            return self._appointments.read(said.appointment, request_id, now=now)
+        except AppointmentError as error:
+            violations.append(FieldViolation("niyama-appointment", str(error)))
+            return None
 
     def _admitted(
         self, request: generation_pb2.GenerateRequest, promise: Promise, *, arrival: float, num_tokens: int, cap: int

@@ -28,7 +28,8 @@ _TTLT = ("niyama-ttlt-ms",)
 _IMPORTANCE = ("niyama-importance",)
 _APP = ("niyama-app", "x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")
 _REQUEST_ID = ("niyama-request-id",)
-_KEYS = frozenset((*_CLASS, *_TTFT, *_TBT, *_TTLT, *_IMPORTANCE, *_APP, *_REQUEST_ID))
+_APPOINTMENT = ("niyama-appointment",)
+_KEYS = frozenset((*_CLASS, *_TTFT, *_TBT, *_TTLT, *_IMPORTANCE, *_APP, *_REQUEST_ID, *_APPOINTMENT))
 
 _OUR_PREFIX = "niyama-"
 _OUR_KEYS = tuple(sorted(key for key in _KEYS if key.startswith(_OUR_PREFIX)))
@@ -45,6 +46,7 @@ class CallMetadata:
     ask: QosAsk
     app: str
     request_id: str
+    appointment: str
     violations: tuple[FieldViolation, ...]
 
 
@@ -59,7 +61,8 @@ def read_metadata(metadata: Iterable[tuple[str, Value]]) -> CallMetadata:
         importance=values.importance(_IMPORTANCE),
     )
     app, request_id = values.text(_APP) or "", values.text(_REQUEST_ID) or ""
-    return CallMetadata(ask, app, request_id, tuple(values.violations))
+    appointment = values.text(_APPOINTMENT) or ""
+    return CallMetadata(ask, app, request_id, appointment, tuple(values.violations))
 
 
 class _Values:

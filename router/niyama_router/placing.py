@@ -13,6 +13,7 @@ from niyama_core.placement_estimate import forecast
 from niyama_runtime.clock import Clock
 from niyama_runtime.status import overloaded
 
+from niyama_router.appointments import Appointments
 from niyama_router.directory import Directory
 from niyama_router.errors import Reason, RequestFailedError, failed
 from niyama_router.journey import Journey
@@ -40,8 +41,9 @@ class Berth:
 class Placing:
     """Finds places."""
 
-    def __init__(self, directory: Directory, live: LiveRules, *, clock: Clock) -> None:
-        """Choose among the replicas of `directory` by the policy of `live`."""
+    def __init__(self, directory: Directory, live: LiveRules, *, appointments: Appointments, clock: Clock) -> None:
+        """Choose among the replicas of `directory` by the policy of `live`; who is refused hears when to come back."""
+        self._appointments = appointments
         self._directory = directory
         self._live = live
         self._clock = clock
@@ -60,7 +62,7 @@ class Placing:
                 self._forecast(journey, found, now=now)
                 return self._book(journey, found)
             if found.reason is RefusalReason.OVERLOAD:
-                raise _no_room(found)
+                raise self._no_room(journey, found)
             if journey.refusal is not None:
                 raise RequestFailedError(journey.refusal)
             left = journey.seconds_left(now)
@@ -82,7 +84,12 @@ class Placing:
         candidates = self._directory.candidates(now, num_routers=self._live.rules.num_routers)
         request = journey.placement_request(now, self._directory.incarnation)
         return self._live.door.place(
-            request, candidates, request_id=journey.request_id, policy=self._live.placement, now=now
+            request,
+            candidates,
+            request_id=journey.request_id,
+            policy=self._live.placement,
+            now=now,
+            elsewhere=journey.admitted.appointment,
         )
 
     def _forecast(self, journey: Journey, placed: Placed, *, now: float) -> None:
@@ -91,6 +98,16 @@ class Placing:
             chosen = self._directory.candidate(placed.replica, now, num_routers=self._live.rules.num_routers)
             request = journey.placement_request(now, self._directory.incarnation)
             journey.forecast = forecast(request, chosen, classes=self._live.rules.classes)
+
+    def _no_room(self, journey: Journey, refusal: Refusal) -> RequestFailedError:
+        seconds = refusal.retry_after
+        return RequestFailedError(
+            overloaded(
+                f"no replica can keep the promise at the moment: try again in {seconds:.1f} s",
+                retry_after=seconds,
+                metadata={"appointment": self._appointments.write(journey.request_id, seconds)},
+            )
+        )
 
     def _nobody_came(self, journey: Journey) -> RequestFailedError:
         if journey.seconds_left(self._clock.now()) != 0:
@@ -104,15 +121,6 @@ class Placing:
     def _book(self, journey: Journey, placed: Placed) -> Berth:
         booking = self._directory.book(placed.replica, journey.admitted.num_prompt_tokens)
         return Berth(booking.replica.load, booking)
-
-
-def _no_room(refusal: Refusal) -> RequestFailedError:
-    return RequestFailedError(
-        overloaded(
-            f"no replica can keep the promise at the moment: try again in {refusal.retry_after:.1f} s",
-            retry_after=refusal.retry_after,
-        )
-    )
 
 
 def nobody() -> RequestFailedError:

@@ -12,8 +12,10 @@ from niyama_runtime.clock import Clock, MonotonicClock, unix_seconds
 from niyama_runtime.grpc_server import GrpcServer
 from niyama_runtime.load_board import LoadBoard
 from niyama_runtime.metrics_server import MetricsServer
+from niyama_runtime.signatures import read_key
 
 from niyama_router.admission import Admission
+from niyama_router.appointments import Appointments
 from niyama_router.attainment import Attainment
 from niyama_router.cluster_view import ClusterView, model_facts
 from niyama_router.directory import Directory
@@ -26,7 +28,7 @@ from niyama_router.metrics import RouterMetrics
 from niyama_router.placing import Placing
 from niyama_router.quoting import Quoting
 from niyama_router.replica_client import ReplicaClients
-from niyama_router.resume_tokens import ResumeTokens, read_key
+from niyama_router.resume_tokens import ResumeTokens
 from niyama_router.rules import LiveRules
 from niyama_router.seeds import Seeds
 from niyama_router.settings import RouterSettings
@@ -119,19 +121,21 @@ class Router:
     def _build_service(self, attainment: Attainment) -> InferenceService:
         live, directory, clock = self._live, self._directory, self._clock
         lengths, forecasts = OutputLengthHistory(), Forecasts(clock)
-        placing = Placing(directory, live, clock=clock)
+        appointments = Appointments(self._resume_key, unix_now=unix_seconds)
+        placing = Placing(directory, live, appointments=appointments, clock=clock)
         return InferenceService(
             Admission(
                 live,
                 lambda: model_facts(directory),
                 lengths=lengths,
                 tokens=ResumeTokens(self._resume_key, unix_now=unix_seconds),
+                appointments=appointments,
                 new_id=lambda: uuid4().hex,
             ),
             Dispatcher(placing, self._clients, directory=directory, clock=clock),
             view=self._view,
             quoting=Quoting(live, directory, forecasts=forecasts, lengths=lengths, clock=clock),
-            ledger=Ledger(attainment, self._metrics, lengths=lengths, forecasts=forecasts),
+            ledger=Ledger(attainment, self._metrics, lengths=lengths, forecasts=forecasts, door=live.door),
             clock=clock,
         )
 

@@ -253,8 +253,10 @@ class Simulation:
     def _finish(self, request_id: str) -> None:
         journey = self._journeys.pop(request_id)
         journey.is_done = True
-        self._routers[journey.router].lengths.record(journey.asked.app, len(journey.emitted_at))
-        self._end(journey.outcome())
+        router, outcome = self._routers[journey.router], journey.outcome()
+        router.lengths.record(journey.asked.app, len(journey.emitted_at))
+        router.door.ended(journey.asked.promise, on_time=outcome.is_on_time)
+        self._end(outcome)
 
     def _end(self, outcome: RequestOutcome) -> None:
         self._outcomes[outcome.request_id] = outcome

@@ -11,6 +11,7 @@ from niyama.v1 import generation_pb2, qos_pb2
 from niyama_core.output_length import OutputLengthHistory
 from niyama_core.slo import Batch, Importance, Interactive, Promise
 from niyama_router.admission import Admission, Admitted, ModelFacts
+from niyama_router.appointments import Appointments
 from niyama_router.errors import InvalidRequestError
 from niyama_router.request_checks import MAX_REQUEST_BYTES
 from niyama_router.resume_tokens import ResumeTokens
@@ -37,7 +38,14 @@ FACTS = ModelFacts(bytes_per_token=4.0, context_tokens=4096)
 
 def admission(facts: ModelFacts = FACTS, **settings: Any) -> Admission:  # noqa: ANN401
     live = LiveRules(parse_settings({**SETTINGS, **settings}).rules)
-    return Admission(live, lambda: facts, lengths=OutputLengthHistory(), tokens=TOKENS, new_id=lambda: "made-up")
+    return Admission(
+        live,
+        lambda: facts,
+        lengths=OutputLengthHistory(),
+        tokens=TOKENS,
+        appointments=Appointments(None, unix_now=lambda: 1000.0),
+        new_id=lambda: "made-up",
+    )
 
 
 def a_message(**fields: Any) -> generation_pb2.GenerateRequest:  # noqa: ANN401
