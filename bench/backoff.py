@@ -4,7 +4,8 @@
 
 Whoever is refused comes back once, after what `RetryInfo` said and up to a tenth more, as the SDK does; with `--obey` a
 share of them, the others give up. *First time* is the share of those who came back that was let in then, *told* the
-median of what they were told. Beside it: the share of all that was let in at once, and what of those was on time.
+median of what they were told. Beside it: the share of all that was let in at once, and what of those let in was on time
+in the later half of the run, of the class that fared worst: the router learns how far its estimates are off.
 """
 
 import argparse
@@ -36,14 +37,14 @@ class Tally:
         let_in: at once.
         told: seconds, of each who was refused.
         came_back: whether each who came back was let in.
-        on_time: whether each that was let in kept its promise.
+        on_time: whether each that was let in kept its promise, by class, in the order of their ends.
         failures: by reason, of what else went wrong.
     """
 
     let_in: int = 0
     told: list[float] = field(default_factory=list)
     came_back: list[bool] = field(default_factory=list)
-    on_time: list[bool] = field(default_factory=list)
+    on_time: dict[str, list[bool]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
 
@@ -98,7 +99,8 @@ class Visitor:
         except NiyamaError as error:
             self.tally.failures.append(error.reason or str(error))
             return None
-        self.tally.on_time.append(generation.completion.on_time)
+        done = generation.completion
+        self.tally.on_time.setdefault(done.qos_class, []).append(done.on_time)
         return None
 
 
@@ -129,10 +131,14 @@ def row(tally: Tally, *, load: float, routers: int) -> Row:
         let_in=tally.let_in / num_requests,
         told_s=statistics.median(tally.told) if tally.told else 0.0,
         num_came_back=len(tally.came_back),
-        first_time=sum(tally.came_back) / len(tally.came_back) if tally.came_back else None,
-        on_time=sum(tally.on_time) / len(tally.on_time) if tally.on_time else 1.0,
+        first_time=_share(tally.came_back) if tally.came_back else None,
+        on_time=min((_share(ends[len(ends) // 2 :]) for ends in tally.on_time.values()), default=1.0),
         num_failed=len(tally.failures),
     )
+
+
+def _share(held: Sequence[bool]) -> float:
+    return sum(held) / len(held)
 
 
 def table(rows: Sequence[Row]) -> str:
