@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from niyama_agent.paced_tokens import TokenChain, natural_length
+from niyama_agent.paced_tokens import complaint
 from niyama_client import Client, NiyamaError
 
 __all__ = ["Answer", "Traffic", "traffic"]
@@ -98,17 +98,8 @@ async def _ask(account: Traffic, client: Client, *, max_tokens: int, number: int
         generation = client.generate(prompt, qos=qos_class, max_tokens=max_tokens, timeout=120)
         tokens = [token.id async for token in generation]
         replica = generation.completion.replica
-        error = _complaint(prompt, tokens, max_tokens=max_tokens)
+        wrong = complaint(prompt, tokens, max_tokens=max_tokens)
+        error = f"WrongAnswer: {wrong}" if wrong else ""
     except NiyamaError as failure:
         error = f"{type(failure).__name__}: {failure}"
     account.answers.append(Answer(sent, time.monotonic() - account.began, qos_class, replica, error))
-
-
-def _complaint(prompt: Sequence[int], tokens: Sequence[int], *, max_tokens: int) -> str:
-    """Return what is wrong with an answer of the paced engine; nothing as a rule."""
-    chain = TokenChain(prompt)
-    wanted = [chain.next_token() for _ in range(min(max_tokens, natural_length(prompt)))]
-    if tokens == wanted:
-        return ""
-    same = next((i for i, (one, other) in enumerate(zip(tokens, wanted, strict=False)) if one != other), len(tokens))
-    return f"WrongAnswer: {len(tokens)} tokens of {len(wanted)}, the first wrong one at {same}"

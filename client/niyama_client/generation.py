@@ -32,10 +32,12 @@ class Generation:
 
     Attributes:
         request_id: by which the request is known in logs.
+        num_calls: how often it has been sent; more than once when a router was lost on the way.
     """
 
     def __init__(self, request_id: str, open_call: OpenCall, *, patience: Patience) -> None:
         self.request_id = request_id
+        self.num_calls = 0
         self._open_call = open_call
         self._patience = patience
         self._transcript = Transcript()
@@ -111,6 +113,7 @@ class Generation:
                 await self._patience.wait_after(failure_of(error), self._transcript.tokens, can_go_on=can_go_on)
 
     async def _attempt(self) -> AsyncGenerator[Token, None]:
+        self.num_calls += 1
         call = self._call = self._open_call(self._transcript.resume())
         try:
             async for message in call:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from statistics import NormalDist
 
-__all__ = ["VOCABULARY_SIZE", "TokenChain", "natural_length", "text_of"]
+__all__ = ["VOCABULARY_SIZE", "TokenChain", "complaint", "natural_length", "text_of"]
 
 VOCABULARY_SIZE = 131_072
 
@@ -56,6 +56,22 @@ def natural_length(prompt_token_ids: Sequence[int]) -> int:
     # 53 bits: with more a float would round the largest share up to 1.
     share = ((_number(digest) >> 11) + 0.5) / 2**53
     return max(1, round(_MEDIAN_LENGTH * math.exp(_LENGTH_SIGMA * NormalDist().inv_cdf(share))))
+
+
+def complaint(
+    prompt_token_ids: Sequence[int], token_ids: Sequence[int], *, max_tokens: int, is_whole: bool = True
+) -> str:
+    """Return how an answer differs from what an undisturbed engine says to a prompt; nothing when it does not.
+
+    Of an answer that is not `is_whole` only the tokens that are there are compared.
+    """
+    chain = TokenChain(prompt_token_ids)
+    wanted = [chain.next_token() for _ in range(min(max_tokens, natural_length(prompt_token_ids)))]
+    if list(token_ids) == (wanted if is_whole else wanted[: len(token_ids)]):
+        return ""
+    pairs = enumerate(zip(token_ids, wanted, strict=False))
+    first = next((index for index, (one, other) in pairs if one != other), min(len(token_ids), len(wanted)))
+    return f"{len(token_ids)} tokens of {len(wanted)}, the first wrong one at {first}"
 
 
 def text_of(token_ids: Iterable[int]) -> str:

@@ -6,7 +6,7 @@ from statistics import median
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from niyama_agent.paced_tokens import VOCABULARY_SIZE, TokenChain, natural_length, text_of
+from niyama_agent.paced_tokens import VOCABULARY_SIZE, TokenChain, complaint, natural_length, text_of
 from niyama_agent.tokenizer import ByteTokenizer, ChatPrompt, ChatTurn, TextPrompt, TokenPrompt
 
 TOKEN_IDS = st.lists(st.integers(0, 2**32 - 1), max_size=50)
@@ -64,3 +64,15 @@ async def test_who_says_something_in_a_chat_matters(role: str) -> None:
     said = await tokenizer.encode(ChatPrompt((ChatTurn(role, "hello"),)))
     by_another = await tokenizer.encode(ChatPrompt((ChatTurn("assistant", "hello"),)))
     assert list(said) != list(by_another)
+
+
+def test_an_answer_is_complained_of_when_it_is_not_what_an_undisturbed_engine_says() -> None:
+    prompt = [1, 2, 3]
+    chain = TokenChain(prompt)
+    answer = [chain.next_token() for _ in range(20)]
+    assert complaint(prompt, answer, max_tokens=20) == ""
+    assert complaint(prompt, answer[:7], max_tokens=20) == "7 tokens of 20, the first wrong one at 7"
+    assert complaint(prompt, answer[:7], max_tokens=20, is_whole=False) == ""
+    doubled = [*answer[:5], answer[4], *answer[5:-1]]
+    assert complaint(prompt, doubled, max_tokens=20) == "20 tokens of 20, the first wrong one at 5"
+    assert complaint(prompt, [*answer, 1], max_tokens=20) == "21 tokens of 20, the first wrong one at 20"
