@@ -67,13 +67,13 @@ class Directory:
         self._tell(now)
 
     def lose(self, name: str, incarnation: int, *, now: float) -> None:
-        """Place nothing on that start of a replica, a call to which broke, before it gives a sign of life."""
+        """Place nothing on that start of a replica, a call to which broke, before it answers this router."""
         known = self._replicas.get(name)
         if known is None or known.load.incarnation != incarnation:
             return
         if known.is_awake(now):
             _log.warning("replica_lost", replica=name, address=known.load.address, num_open=known.num_open)
-        known.lost_at = now
+        known.is_lost = True
         self._tell(now)
 
     def candidates(self, now: float, *, num_routers: int = 1) -> list[Candidate]:

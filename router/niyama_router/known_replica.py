@@ -3,7 +3,6 @@
 Records that change, by named transitions only; `directory` keeps one for each name.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -56,7 +55,8 @@ class KnownReplica:
         load: its latest load.
         load_since: instant from which that load is known.
         last_sign: instant of its last sign of life.
-        lost_at: instant at which a call to it broke; minus infinity when none has.
+        is_lost: whether a call to it broke, and it has not answered this router since. What it tells others does not
+            count: it may live, and be out of this router's reach.
         is_listed: whether the board named it when it was last read.
         open: requests of this router that are there.
         pending: those of them that its reports cannot count yet.
@@ -66,7 +66,7 @@ class KnownReplica:
     load: ReplicaLoad
     load_since: float
     last_sign: float
-    lost_at: float = -math.inf
+    is_lost: bool = False
     is_listed: bool = False
     open: set[Booking] = field(default_factory=set)
     pending: set[Booking] = field(default_factory=set)
@@ -105,23 +105,24 @@ class KnownReplica:
         """Take in what a source says; a restart ends what was known, an older report is only a sign of life."""
         load = sighting.load
         if load.incarnation != self.load.incarnation:
-            self.lost_at = -math.inf
+            self.is_lost = False
             self.last_sign = now - sighting.silent_seconds
             for booking in list(self.pending):
                 self.settle(booking)
             self._renew(sighting, now)
             return
         self.last_sign = max(self.last_sign, now - sighting.silent_seconds)
+        self.is_lost = self.is_lost and not sighting.is_direct
         if load.sequence >= self.load.sequence:
             self._renew(sighting, now)
 
     def is_awake(self, now: float) -> bool:
-        """Return whether it gave a sign of life lately, and since a call to it last broke."""
-        return self.last_sign > self.lost_at and now - self.last_sign < _SILENT_SECONDS
+        """Return whether it gave a sign of life lately, and is in reach."""
+        return not self.is_lost and now - self.last_sign < _SILENT_SECONDS
 
     def needs_asking(self, now: float) -> bool:
         """Return whether the board says nothing about it, or nothing good."""
-        return not self.is_listed or self.last_sign <= self.lost_at or now - self.last_sign > _ASK_AFTER_SECONDS
+        return not self.is_listed or self.is_lost or now - self.last_sign > _ASK_AFTER_SECONDS
 
     def is_forgettable(self, now: float) -> bool:
         """Return whether it has left, or nobody has heard of it for long, and nothing of this router is there."""
@@ -138,7 +139,7 @@ class KnownReplica:
         """Note that it has said goodbye."""
         self.drain()
         self.is_listed = False
-        self.lost_at = self.last_sign
+        self.is_lost = True
 
     def candidate(self, now: float, *, num_routers: int = 1) -> Candidate:
         """Return the replica as placement sees it.

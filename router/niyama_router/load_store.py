@@ -26,11 +26,13 @@ class Sighting:
         load: its last load.
         load_age: seconds since it said something new.
         silent_seconds: seconds since it last gave a sign of life.
+        is_direct: whether the replica itself said so to this very router.
     """
 
     load: ReplicaLoad
     load_age: float
     silent_seconds: float
+    is_direct: bool = False
 
 
 class ReplicaSource(Protocol):

@@ -37,4 +37,4 @@ class ProbingSource:
         except (grpc.aio.AioRpcError, WireError):
             return None
         # A replica may not know the address by which others reach it; this one works.
-        return Sighting(replace(load, address=address), load_age=0.0, silent_seconds=0.0)
+        return Sighting(replace(load, address=address), load_age=0.0, silent_seconds=0.0, is_direct=True)

@@ -31,7 +31,7 @@ class Scene:
 
     def ask(self, *loads: ReplicaLoad) -> None:
         """Hear from the replicas themselves."""
-        self.directory.see([Sighting(load, 0.0, 0.0) for load in loads], self.now)
+        self.directory.see([Sighting(load, 0.0, 0.0, is_direct=True) for load in loads], self.now)
 
     def hear(self, name: str, change: Change) -> None:
         self.directory.hear(MembershipChange(name, change), self.now)
@@ -114,16 +114,24 @@ def test_a_member_that_is_silent_on_the_board_is_asked_itself(scene: Scene) -> N
     assert scene.directory.addresses_to_ask(scene.now) == {"a:1"}
 
 
-def test_a_replica_whose_call_broke_comes_back_with_its_next_sign_of_life(scene: Scene) -> None:
+def test_a_replica_whose_call_broke_comes_back_when_it_answers_this_router(scene: Scene) -> None:
     scene.read(a_load("a"), a_load("b"))
-    scene.now += 0.1
     scene.directory.lose("a", 1, now=scene.now)
     assert scene.names == {"b"}
     scene.now += 0.1
-    scene.read(a_load("a"), a_load("b"), silent=0.2)
-    assert scene.names == {"b"}, "that sign of life was older than the loss"
+    scene.read(a_load("a"), a_load("b"))
+    assert scene.names == {"b"}, "it lives, and this router cannot reach it"
+    assert scene.directory.addresses_to_ask(scene.now) == {"a:1"}
     scene.ask(a_load("a"))
     assert scene.names == {"a", "b"}
+    assert scene.directory.addresses_to_ask(scene.now) == set()
+
+
+def test_a_replica_that_left_does_not_come_back_by_what_it_answers(scene: Scene) -> None:
+    scene.read(a_load("a"), a_load("b"))
+    scene.hear("a", Change.LEFT)
+    scene.ask(a_load("a", draining=True))
+    assert scene.names == {"b"}
 
 
 def test_a_break_that_an_earlier_start_caused_says_nothing_of_the_present_one(scene: Scene) -> None:
