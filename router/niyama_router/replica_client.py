@@ -1,7 +1,7 @@
 """One connection to each replica, over which everything goes: streams, load, description.
 
 A replica whose process has died shows at once: its socket is closed, and every stream on it fails. One whose machine
-is gone shows when a keepalive ping stays without an answer.
+is gone, or that hangs, shows two seconds after it last said something, when a ping stays without an answer.
 """
 
 from collections.abc import Collection
@@ -14,6 +14,9 @@ from niyama_runtime.grpc_channel import open_channel
 from niyama_runtime.tls import ClientTls, channel_credentials
 
 __all__ = ["GenerateCall", "ReplicaClient", "ReplicaClients"]
+
+# Router and replicas are near one another; what is open at one that hangs waits for this.
+_ANSWER_SECONDS = 1.0
 
 GenerateCall = grpc.aio.UnaryStreamCall[replica_pb2.ReplicaGenerateRequest, generation_pb2.GenerateResponse]
 
@@ -28,7 +31,7 @@ class ReplicaClient:
             TlsError: a file of `tls` cannot be used.
         """
         self.address = address
-        self._channel = open_channel(address, tls=tls)
+        self._channel = open_channel(address, tls=tls, answers_within=_ANSWER_SECONDS)
         self._stub = replica_pb2_grpc.ReplicaStub(self._channel)
 
     def generate(self, request: replica_pb2.ReplicaGenerateRequest, *, timeout: float | None) -> GenerateCall:

@@ -13,10 +13,14 @@ from grpc_reflection.v1alpha import reflection
 
 from niyama_runtime import health
 from niyama_runtime.addresses import Address, BindError, check_bindable, parse_address
-from niyama_runtime.grpc_channel import KEEPALIVE_SECONDS, KEEPALIVE_TIMEOUT_SECONDS, MAX_MESSAGE_BYTES
+from niyama_runtime.grpc_channel import KEEPALIVE_SECONDS, MAX_MESSAGE_BYTES
 from niyama_runtime.tls import ServerTls, server_credentials
 
 __all__ = ["GrpcServer", "ServerSettings"]
+
+# A client that is gone costs only what is computed for it; servers have more patience than clients.
+_SILENT_SECONDS = 10.0
+_ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class ServerSettings:
     address: str = "127.0.0.1:0"
     tls: ServerTls | None = None
     max_message_bytes: int = MAX_MESSAGE_BYTES
-    keepalive_seconds: float = KEEPALIVE_SECONDS
+    keepalive_seconds: float = _SILENT_SECONDS
     max_connection_age: float | None = None
 
 
@@ -117,7 +121,8 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         # With it two servers would share a port in silence, and half the calls go to the wrong one.
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", round(settings.keepalive_seconds * 1000)),
-        ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT_SECONDS * 1000)),
+        ("grpc.keepalive_timeout_ms", round(_ANSWER_SECONDS * 1000)),
+        ("grpc.http2.ping_timeout_ms", round(_ANSWER_SECONDS * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
         # A stream may be silent for minutes while its request waits: ask on.
         ("grpc.http2.max_pings_without_data", 0),
