@@ -104,11 +104,14 @@ class Generation:
 
     async def _attempts(self) -> AsyncGenerator[Token, None]:
         while not (self._cancelled or self._transcript.completion):
+            num_before = len(self._transcript.tokens)
             try:
                 async with aclosing(self._attempt()) as tokens:
                     async for token in tokens:
                         yield token
             except grpc.aio.AioRpcError as error:
+                if len(self._transcript.tokens) > num_before:
+                    self._patience.renew()
                 can_go_on = self._transcript.resume() is not None
                 await self._patience.wait_after(failure_of(error), self._transcript.tokens, can_go_on=can_go_on)
 

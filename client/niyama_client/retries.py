@@ -22,6 +22,7 @@ __all__ = ["Patience", "Retries"]
 
 # Of the time that a server asked for: those who were refused together shall not come back together.
 _JITTER = 0.1
+_POISONOUS = "REPLICAS_FAILED"
 _AWAY = grpc.StatusCode.UNAVAILABLE
 
 
@@ -31,7 +32,8 @@ class Retries:
 
     Attributes:
         unavailable: after UNAVAILABLE and CANCELLED, with back-off and jitter; six take about
-            five seconds, in which a router that died is back.
+            five seconds, in which a router that died is back. With each token that comes they begin anew. Not after
+            REPLICAS_FAILED: what replicas failed on, one after the other, may be the request itself.
         overloaded: after RESOURCE_EXHAUSTED, and only when the server says when to come back.
         first_delay: seconds before the first of them; each further one waits twice as long, up to `longest_delay`.
         longest_delay: seconds; a server that asks for more than this is not waited for.
@@ -55,12 +57,18 @@ class Patience:
         self._rng = rng or random.Random()
         self._backoff = Backoff(retries.first_delay, retries.longest_delay, rng=self._rng)
         self._longest_delay = retries.longest_delay
-        self._left = {
-            _AWAY: retries.unavailable,
-            grpc.StatusCode.RESOURCE_EXHAUSTED: retries.overloaded,
-        }
+        self._retries = retries
         self._timeout = timeout
         self._end: float | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin to count anew, for an answer that got on; the time goes on running."""
+        self._left = {
+            _AWAY: self._retries.unavailable,
+            grpc.StatusCode.RESOURCE_EXHAUSTED: self._retries.overloaded,
+        }
+        self._backoff.reset()
 
     def seconds_left(self) -> float | None:
         """Return the seconds that the next attempt may take, 0 when there are none; None for ever."""
@@ -90,7 +98,7 @@ class Patience:
         # With a reason somebody wanted the request to end.
         is_gone = failure.code is grpc.StatusCode.CANCELLED and not failure.reason
         code = _AWAY if is_gone else failure.code
-        if self._left.get(code, 0) <= 0:
+        if self._left.get(code, 0) <= 0 or failure.reason == _POISONOUS:
             return None
         self._left[code] -= 1
         if failure.retry_after is not None:

@@ -195,3 +195,20 @@ async def test_every_status_is_one_of_few_errors(code: grpc.StatusCode, kind: ty
         with pytest.raises(kind, match="no") as caught:
             await client.generate("Hi").text()
     assert caught.value.code == code.name
+
+
+async def test_an_answer_that_gets_on_may_lose_its_router_as_often_as_it_likes() -> None:
+    begun = accepted(resume_token=b"mine")
+    number = 2 * QUICK.unavailable
+    losses = [[begun, tokens("a", position=position), GONE] for position in range(number)]
+    router = ScriptedRouter(*losses, [begun, tokens("a", position=number), completion(num_output_tokens=number + 1)])
+    async with serve(router) as address, Client(address, retries=QUICK) as client:
+        assert await client.generate("Hi").text() == "a" * (number + 1)
+
+
+async def test_a_request_that_replicas_fail_on_is_not_sent_to_more_of_them() -> None:
+    router = ScriptedRouter([accepted(), unavailable("3 replicas failed on this request", reason="REPLICAS_FAILED")])
+    async with serve(router) as address, Client(address, retries=QUICK) as client:
+        with pytest.raises(UnavailableError, match="3 replicas failed"):
+            await client.generate("Hi").text()
+    assert len(router.requests) == 1
