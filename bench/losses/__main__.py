@@ -14,6 +14,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench.losses.account import account_of, as_json, as_text
 from bench.losses.network import cannot_cut, enter_namespace
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--load", type=float, default=0.5, help="share of what the replicas compute (default 0.5)")
     parser.add_argument("--seed", type=int, default=1, help="of traffic and faults")
     parser.add_argument("--no-partitions", action="store_true")
+    parser.add_argument("--folder", type=Path, help="keep configuration files and logs there")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     can_cut = not options.no_partitions and _enter_namespace()
@@ -38,7 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         num_requests=options.requests,
         seed=options.seed,
         can_cut=can_cut,
+        folder=options.folder,
     )
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
     ordeal = asyncio.run(go_through(plan))
     account = account_of(ordeal)
     print(json.dumps(as_json(account), indent=2) if options.json else as_text(account))

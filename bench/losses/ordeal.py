@@ -32,6 +32,7 @@ class OrdealPlan:
         seed: of traffic and faults.
         can_cut: whether there are partitions among the faults.
         spared: processes that are never killed.
+        folder: where configuration files and logs are kept; None for nowhere.
     """
 
     cast: Cast = field(default_factory=Cast)
@@ -41,6 +42,7 @@ class OrdealPlan:
     seed: int = 1
     can_cut: bool = False
     spared: Sequence[str] = ()
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ async def go_through(
     """
     network = Namespaces if plan.can_cut else Loopback
     with tempfile.TemporaryDirectory(prefix="niyama-losses-") as folder:
-        async with playing(plan.cast, network, folder=Path(folder)) as stage:
+        async with playing(plan.cast, network, folder=plan.folder or Path(folder)) as stage:
             per_second = plan.load * await stage.prefill_rate() / MEAN_PROMPT_TOKENS
             _say(f"{per_second:.1f} requests a second on {plan.cast.num_replicas} replicas, seed {plan.seed}")
             traffic = Traffic(

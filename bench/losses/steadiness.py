@@ -1,7 +1,7 @@
 """Memory and file descriptors of processes over a run, and whether they grow.
 
 A process is warm after a third of the time. Of the rest, a line is laid through the memory, and what it rises from one
-end to the other is compared with a bound; of file descriptors, the median of the last third with that of the one before.
+end to the other is compared with a bound; of file descriptors, the median of the last third with that of the second.
 """
 
 import asyncio

@@ -56,10 +56,17 @@ class HandedBack:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The stream broke; `failure` is what gRPC, or the replica, says, and `was_accepted` whether it had begun."""
+    """The stream broke.
+
+    Attributes:
+        failure: what gRPC, or the replica, says.
+        was_accepted: whether it had begun.
+        got_on: whether tokens came from it.
+    """
 
     failure: Failure
     was_accepted: bool
+    got_on: bool = False
 
 
 Ending = Completed | Relegated | HandedBack | Lost
@@ -90,13 +97,13 @@ class Attempt:
         try:
             return await self._relay(sink)
         except grpc.aio.AioRpcError as error:
-            return Lost(failure_of(error), self._was_accepted)
+            return self._lost(failure_of(error))
         except asyncio.CancelledError:
             if not self._is_given_up or is_task_cancelled():
                 raise
             # Without a reason, like a connection that broke: it is not the replica that says so.
             failure = Failure(code=grpc.StatusCode.UNAVAILABLE, message="the replica gave no sign of life")
-            return Lost(failure, self._was_accepted)
+            return self._lost(failure)
 
     def finish(self) -> None:
         """Let the stream end by itself after its last message, so that the replica sees no cancellation.
@@ -169,4 +176,7 @@ class Attempt:
         failure = Failure(
             code=grpc.StatusCode.INTERNAL, message=f"the replica {what}", reason=Reason.PROTOCOL_BREACH.value
         )
-        return Lost(failure, self._was_accepted)
+        return self._lost(failure)
+
+    def _lost(self, failure: Failure) -> Lost:
+        return Lost(failure, self._was_accepted, got_on=self._journey.num_delivered > self._first_position)

@@ -25,7 +25,7 @@ from niyama_router.replica_client import ReplicaClients
 
 __all__ = ["Dispatcher"]
 
-# A request that replicas fail on, one after the other, may be what makes them fail.
+# A request that replicas fail on, one after the other and without a token between, may be what makes them fail.
 _MAX_LOSSES = 3
 
 _log = structlog.get_logger(__name__)
@@ -144,8 +144,7 @@ class Dispatcher:
         self._note_loss(journey, berth, loss=loss)
         if journey.num_delivered and not journey.is_resumable:
             raise broken(journey, failure)
-        journey.num_losses += loss.was_accepted
-        journey.num_resumed += journey.num_delivered > 0
+        journey.lose(was_accepted=loss.was_accepted, got_on=loss.got_on)
         if journey.num_losses >= _MAX_LOSSES:
             raise poisonous(journey, failure)
         if failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED:

@@ -35,8 +35,8 @@ class Journey:
         given: the tokens that the client has.
         num_moves: how often it went on elsewhere.
         num_rescues: how many of those were for the sake of its promise.
-        num_losses: how many of those were because a replica failed after it had accepted.
-        num_resumed: how many of those were behind tokens that the client had already.
+        num_losses: how many of those, since a token last came, were because a replica failed after it had accepted.
+        num_resumed: how many moves were behind tokens that the client had already.
         refusal: what a replica said that had no room; it is the answer when nobody else has any.
         forecast: the times that were expected when it was first placed; None before, and of a resumed one.
     """
@@ -86,6 +86,11 @@ class Journey:
     def relegate(self) -> None:
         """Note that its promise cannot be kept where it is."""
         self._relegated_at.add(self.replica)
+
+    def lose(self, *, was_accepted: bool, got_on: bool) -> None:
+        """Note that its replica failed; an answer that got on there is not what made it fail."""
+        self.num_losses = (0 if got_on else self.num_losses) + was_accepted
+        self.num_resumed += self.num_delivered > 0
 
     def placement_request(self, now: float, incarnation: Callable[[str], int | None]) -> PlacementRequest:
         """Return what placement is asked; `incarnation` says which start of a replica is the present one."""

@@ -200,7 +200,7 @@ async def test_every_status_is_one_of_few_errors(code: grpc.StatusCode, kind: ty
 async def test_an_answer_that_gets_on_may_lose_its_router_as_often_as_it_likes() -> None:
     begun = accepted(resume_token=b"mine")
     number = 2 * QUICK.unavailable
-    losses = [[begun, tokens("a", position=position), GONE] for position in range(number)]
+    losses = [(begun, tokens("a", position=position), GONE) for position in range(number)]
     router = ScriptedRouter(*losses, [begun, tokens("a", position=number), completion(num_output_tokens=number + 1)])
     async with serve(router) as address, Client(address, retries=QUICK) as client:
         assert await client.generate("Hi").text() == "a" * (number + 1)

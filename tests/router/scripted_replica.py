@@ -182,6 +182,20 @@ def failing(code: grpc.StatusCode, *, num_tokens: int = 0) -> Act:
     return act
 
 
+def failing_later(code: grpc.StatusCode, *, num_tokens: int) -> Act:
+    """Go on behind the tokens that the client has with so many more, then fail."""
+
+    async def act(
+        replica: ScriptedReplica, request: replica_pb2.ReplicaGenerateRequest, context: Context
+    ) -> AsyncIterator[Event]:
+        first = len(request.emitted_token_ids)
+        yield accepted(replica, request)
+        yield tokens(first, range(first, first + num_tokens))
+        await context.abort(code, "the engine is gone")
+
+    return act
+
+
 def saying(*events: Event | float, forever: bool = False, whole: bool = False) -> Act:
     """Accept, then send these events, pausing where a number of seconds stands; then end, complete, or stay silent."""
 

@@ -19,6 +19,7 @@ from tests.router.scripted_replica import (
     accepted,
     answering,
     failing,
+    failing_later,
     going_on,
     handed_back,
     relegated,
@@ -179,6 +180,17 @@ async def test_a_replica_that_fails_after_tokens_is_followed_by_one_that_goes_on
     assert answer.completion.ttft.ToMilliseconds() == 0
     assert answer.completion.largest_tbt.ToMilliseconds() == 400
     assert answer.completion.on_time
+
+
+async def test_an_answer_that_gets_on_at_each_of_them_is_not_taken_for_what_makes_replicas_fail(
+    start_replica: StartReplica,
+) -> None:
+    dying = [await start_replica(f"r{n}", failing_later(grpc.StatusCode.UNAVAILABLE, num_tokens=2)) for n in range(4)]
+    last = busier(await start_replica("last", going_on(10)))
+    async with RouterUnderTest(*(replica.address for replica in (*dying, last))) as router:
+        answer = await router.generate()
+    assert answer.token_ids == list(range(10))
+    assert answer.completion.num_moves == 4
 
 
 async def test_an_answer_that_fails_again_and_again_ends_with_how_many_tokens_came(start_replica: StartReplica) -> None:
