@@ -35,6 +35,17 @@ __all__ = [
     "read_security",
 ]
 
+# With rediss all is by TLS. What is behind each, the connection knows.
+_REDIS_SCHEMES = (
+    "redis://",
+    "rediss://",
+    "unix://",
+    "redis-sentinel://",
+    "rediss-sentinel://",
+    "redis-cluster://",
+    "rediss-cluster://",
+)
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -91,7 +102,7 @@ class EmbeddedRedis:
 
 @dataclass(frozen=True, slots=True)
 class ExternalRedis:
-    """A Redis that is there already; `url` may be redis://, rediss:// or unix://."""
+    """A Redis that is there already: one server, a master that Sentinels know, or a cluster; `url` says which."""
 
     url: str
     password_secret: SecretKey | None = None
@@ -196,8 +207,8 @@ def _read_external(section: ManifestReader) -> ExternalRedis:
 def read_redis_url(section: ManifestReader) -> str:
     """Read the URL of a Redis, as manifests and role configurations have it."""
     url = section.text("url")
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        section.problem("url", f"{url!r} is no Redis URL: begin with redis://, rediss:// or unix://")
+    if url and not url.startswith(_REDIS_SCHEMES):
+        section.problem("url", f"{url!r} is no Redis URL: begin with {', '.join(_REDIS_SCHEMES)}")
     return url
 
 

@@ -101,8 +101,9 @@ class LoadBoard:
         Raises:
             RedisSettingsError: the settings make no sense.
         """
-        self._redis = RedisConnection(settings)
-        self._place = _Place(self._redis, layout.Keys.of(cluster), max(1, math.ceil(forget_after)))
+        keys = layout.Keys.of(cluster)
+        self._redis = RedisConnection(settings, key=keys.loads)
+        self._place = _Place(self._redis, keys, max(1, math.ceil(forget_after)))
 
     @property
     def is_available(self) -> bool:

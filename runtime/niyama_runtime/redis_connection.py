@@ -6,32 +6,23 @@ costs its callers one timeout and not one each time.
 """
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
 
-import redis.asyncio
 import structlog
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.credentials import CredentialProvider
 
 from niyama_runtime.backoff import Backoff
 from niyama_runtime.clock import Clock, MonotonicClock
+from niyama_runtime.redis_client import FAULTS, Client, location, open_client
 from niyama_runtime.redis_settings import RedisSettings, RedisSettingsError
 
-__all__ = ["RedisConnection", "RedisSettings", "RedisSettingsError", "RedisUnavailableError"]
+__all__ = ["Client", "RedisConnection", "RedisSettings", "RedisSettingsError", "RedisUnavailableError"]
 
 T = TypeVar("T")
-Client = redis.asyncio.Redis
 
-# Beside its own errors redis-py lets through what a broken, closed or foreign connection makes of its parsers.
-_FAULTS = (redis.RedisError, OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, RuntimeError)
-
-_SCHEMES = ("redis", "rediss", "unix")
 # How long a subscription is silent before it is asked whether it lives.
 _QUIET_SECONDS = 1.0
 
@@ -49,19 +40,21 @@ class RedisConnection:
         num_faults: uses that failed, those that a back-off refused left out.
     """
 
-    def __init__(self, settings: RedisSettings, *, backoff: Backoff | None = None, clock: Clock | None = None) -> None:
-        """Prepare to connect; nothing is sent before the first use.
+    def __init__(
+        self, settings: RedisSettings, *, key: str = "", backoff: Backoff | None = None, clock: Clock | None = None
+    ) -> None:
+        """Prepare to connect; nothing is sent before the first use. In a cluster only the node of `key` is used.
 
         Raises:
             RedisSettingsError: the URL is none, or there is a password in it and in a file.
         """
-        self._client = _client(settings)
+        self._client = open_client(settings, key=key)
         self._timeout = settings.timeout
         self._backoff = backoff or Backoff()
         self._clock = clock or MonotonicClock()
         self._retry_at = -math.inf
         self._fault: str | None = None
-        self._where = _location(_parsed_url(settings.url))
+        self._where = location(settings)
         self.num_faults = 0
 
     @property
@@ -80,8 +73,9 @@ class RedisConnection:
         try:
             async with asyncio.timeout(self._timeout):
                 result = await work(self._client)
-        except _FAULTS as error:
+        except FAULTS as error:
             self._note_fault(error)
+            await self._connect_anew()
             raise RedisUnavailableError(f"Redis at {self._where} is away: {self._fault}") from error
         self._note_success()
         return result
@@ -109,7 +103,7 @@ class RedisConnection:
                         message = await self._next_message(subscription)
                         backoff.reset()
                         yield message
-            except _FAULTS as error:
+            except FAULTS as error:
                 _log.debug("redis_subscription_lost", redis=self._where, error=repr(error))
             await asyncio.sleep(backoff.next_delay())
 
@@ -128,12 +122,17 @@ class RedisConnection:
             else:
                 asked = False
 
+    async def _connect_anew(self) -> None:
+        """Drop the connection that is idle by now: the server behind it may not be the one to ask any more."""
+        with contextlib.suppress(*FAULTS):
+            await self._client.connection_pool.disconnect(inuse_connections=False)
+
     async def close(self) -> None:
         """Close all connections; never fails."""
         try:
             async with asyncio.timeout(self._timeout):
                 await self._client.aclose()
-        except _FAULTS as error:
+        except FAULTS as error:
             _log.debug("redis_close_failed", redis=self._where, error=repr(error))
 
     def _note_fault(self, error: BaseException) -> None:
@@ -154,77 +153,3 @@ def _reason(error: BaseException, timeout: float) -> str:
     if isinstance(error, TimeoutError) and not str(error):
         return f"no answer within {timeout:g} s"
     return str(error) or type(error).__name__
-
-
-def _client(settings: RedisSettings) -> Client:
-    parts = _parsed_url(settings.url)
-    credentials = _credentials(settings, parts)
-    # redis-py does not take a user in the URL beside credentials that hold one.
-    url = settings.url.replace(f"//{parts.netloc}", f"//{_host(parts)}", 1) if credentials else settings.url
-    try:
-        return redis.asyncio.Redis.from_url(
-            url,
-            credential_provider=credentials,
-            socket_timeout=settings.timeout,
-            socket_connect_timeout=settings.timeout,
-            # The caller's next use is the retry.
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
-    except (TypeError, ValueError, redis.RedisError) as error:
-        raise RedisSettingsError(f"the Redis URL of {_location(parts)} cannot be used: {error}") from error
-
-
-def _parsed_url(url: str) -> SplitResult:
-    """Return the parts of `url`; errors do not quote it, for there may be a password in it."""
-    try:
-        parts = urlsplit(url)
-        if parts.scheme in _SCHEMES and parts.port != 0:  # reading the port checks it
-            return parts
-    except ValueError:
-        pass
-    raise RedisSettingsError("this is no Redis URL: write redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH")
-
-
-def _credentials(settings: RedisSettings, parts: SplitResult) -> CredentialProvider | None:
-    """Return who knows user and password, when the password is in a file."""
-    if settings.password_file is None:
-        return None
-    if parts.password:
-        raise RedisSettingsError("the Redis URL holds a password, and there is a password file: leave one out")
-    credentials = _PasswordFile(settings.password_file, unquote(parts.username or ""))
-    credentials.get_credentials()
-    return credentials
-
-
-def _host(parts: SplitResult) -> str:
-    return parts.netloc.rpartition("@")[2]
-
-
-def _location(parts: SplitResult) -> str:
-    """Return host and port, or the socket's path, without the credentials: safe in logs."""
-    return _host(parts) or parts.path
-
-
-class _PasswordFile(CredentialProvider):
-    """Reads the password whenever a connection is made."""
-
-    def __init__(self, file: Path, user: str) -> None:
-        self._file = file
-        self._user = user
-
-    def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        """Return user and password.
-
-        Raises:
-            RedisSettingsError: the file cannot be read.
-        """
-        try:
-            password = self._file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RedisSettingsError(f"cannot read the Redis password from {self._file}: {error}") from error
-        return (self._user, password) if self._user else (password,)
-
-    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        """Return user and password."""
-        return self.get_credentials()

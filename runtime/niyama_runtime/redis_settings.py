@@ -16,7 +16,8 @@ class RedisSettings:
 
     Attributes:
         url: redis://HOST:PORT, rediss://HOST:PORT (TLS; `?ssl_ca_certs=FILE` names the roots) or unix:///PATH, with
-            USER@ for an ACL user.
+            USER@ for an ACL user. redis-sentinel://HOST:PORT,HOST:PORT/MASTER asks Sentinels for the master, and
+            redis-cluster://HOST:PORT,HOST:PORT nodes for the one that has the keys; with rediss- all by TLS.
         password_file: holds the password; read again for each new connection, so that it can be changed.
         timeout: seconds that one use may take, connecting included.
     """
