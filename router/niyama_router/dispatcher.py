@@ -139,8 +139,10 @@ class Dispatcher:
             RequestFailedError: it cannot go on elsewhere.
         """
         failure = loss.failure
-        if is_about_the_request(failure, journey):
+        if is_about_the_request(failure):
             raise RequestFailedError(for_the_client(failure))
+        if failure.code is grpc.StatusCode.ALREADY_EXISTS:
+            journey.rename()
         self._note_loss(journey, berth, loss=loss)
         if journey.num_delivered and not journey.is_resumable:
             raise broken(journey, failure)
@@ -157,8 +159,10 @@ class Dispatcher:
 
     def _note_loss(self, journey: Journey, berth: Berth, *, loss: Lost) -> None:
         """Keep this request away from the replica; and others too, when it is the connection that broke."""
-        journey.shun(berth.replica, berth.load.incarnation)
         failure = loss.failure
+        # Under another id it may do, once.
+        if failure.code is not grpc.StatusCode.ALREADY_EXISTS or journey.num_moves:
+            journey.shun(berth.replica, berth.load.incarnation)
         # A replica that is there to refuse says why; a connection that broke says nothing.
         if failure.code is grpc.StatusCode.UNAVAILABLE and not failure.reason:
             self._directory.lose(berth.replica, berth.load.incarnation, now=self._clock.now())

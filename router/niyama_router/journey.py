@@ -4,6 +4,7 @@ A record that changes, by named transitions only. It outlives each stay at a rep
 rules that span them: one `Accepted`, no token twice, a bounded number of moves, never back to who gave it back.
 """
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -55,6 +56,7 @@ class Journey:
     forecast: Forecast | None = None
     _shunned: dict[str, int] = field(default_factory=dict)
     _relegated_at: set[str] = field(default_factory=set)
+    _alias: str = ""
 
     @property
     def request_id(self) -> str:
@@ -92,6 +94,13 @@ class Journey:
         self.num_losses = (0 if got_on else self.num_losses) + was_accepted
         self.num_resumed += self.num_delivered > 0
 
+    def rename(self) -> None:
+        """Go by another id from here on: a replica still has the request under this one.
+
+        It has left that replica, or its client lost the router that had placed it there, and has sent it again.
+        """
+        self._alias = f"{self.request_id[:_MOST_OF_ID]}~{secrets.token_hex(4)}"
+
     def placement_request(self, now: float, incarnation: Callable[[str], int | None]) -> PlacementRequest:
         """Return what placement is asked; `incarnation` says which start of a replica is the present one."""
         admitted = self.admitted
@@ -127,10 +136,11 @@ class Journey:
 
         The replica on which it was may not have noticed yet that nobody reads there any more.
         """
-        request = self.admitted.request
-        if not self.admitted.given_token_ids:
+        request, given = self.admitted.request, self.admitted.given_token_ids
+        alias = self._alias or (f"{request.request_id[:_MOST_OF_ID]}~{len(given)}" if given else "")
+        if not alias:
             return request
         renamed = generation_pb2.GenerateRequest()
         renamed.CopyFrom(request)
-        renamed.request_id = f"{request.request_id[:_MOST_OF_ID]}~{len(self.admitted.given_token_ids)}"
+        renamed.request_id = alias
         return renamed

@@ -17,7 +17,6 @@ _ABOUT_THE_REQUEST = frozenset(
         grpc.StatusCode.INVALID_ARGUMENT,
         grpc.StatusCode.FAILED_PRECONDITION,
         grpc.StatusCode.OUT_OF_RANGE,
-        grpc.StatusCode.ALREADY_EXISTS,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.UNIMPLEMENTED,
@@ -25,10 +24,9 @@ _ABOUT_THE_REQUEST = frozenset(
 )
 
 
-def is_about_the_request(failure: Failure, journey: Journey) -> bool:
-    """Return whether any replica would say so. One that the request has left may not have forgotten it yet."""
-    returned = failure.code is grpc.StatusCode.ALREADY_EXISTS and journey.num_moves > 0
-    return failure.code in _ABOUT_THE_REQUEST and not returned
+def is_about_the_request(failure: Failure) -> bool:
+    """Return whether any replica would say so."""
+    return failure.code in _ABOUT_THE_REQUEST
 
 
 def for_the_client(failure: Failure) -> Failure:

@@ -146,14 +146,24 @@ async def test_a_request_that_comes_back_before_it_was_forgotten_goes_elsewhere(
     assert (answer.completion.replica, answer.completion.num_moves) == ("third", 3)
 
 
-async def test_an_id_that_is_in_use_is_the_clients_to_change(start_replica: StartReplica) -> None:
+async def test_an_id_that_is_in_use_is_that_of_a_client_that_lost_its_router_and_is_served_under_another(
+    start_replica: StartReplica,
+) -> None:
+    only = await start_replica("only", failing(grpc.StatusCode.ALREADY_EXISTS), answering(1))
+    async with RouterUnderTest(only.address) as router:
+        answer = await router.generate(request_id="mine")
+    assert answer.completion.replica == "only"
+    assert answer.events[0].accepted.request_id == "mine"
+    first, second = (seen.request.request_id for seen in only.seen)
+    assert (first, second[:5]) == ("mine", "mine~")
+
+
+async def test_a_replica_that_knows_every_id_is_left_alone(start_replica: StartReplica) -> None:
     first = await start_replica("first", failing(grpc.StatusCode.ALREADY_EXISTS))
-    other = busier(await start_replica("other"))
+    other = busier(await start_replica("other", answering(1)))
     async with RouterUnderTest(first.address, other.address) as router:
-        answer = await router.generate()
-    assert answer.failure is not None
-    assert answer.failure.code is grpc.StatusCode.ALREADY_EXISTS
-    assert not other.seen
+        assert (await router.generate()).completion.replica == "other"
+    assert len(first.seen) == 2
 
 
 async def test_a_replica_whose_connection_broke_is_left_alone_until_it_gives_a_sign_of_life(
