@@ -123,6 +123,14 @@ bench: $(STAMP) ## Measure the time of one plan, one placement, predictors, the 
 	$(BIN)/python bench/simulator.py
 	$(BIN)/python bench/router.py
 
+.PHONY: losses
+losses: $(STAMP) ## Show that nothing is lost, whatever dies, hangs or is out of reach (ARGS="--seed 7"; partitions need root)
+	$(BIN)/python -m bench.losses $(ARGS)
+
+.PHONY: soak
+soak: $(STAMP) ## Run half an hour of load and faults, and judge memory and file descriptors (ARGS="--minutes 3")
+	$(BIN)/python -m bench.soak $(ARGS)
+
 .PHONY: requirements
 requirements: export UV_CUSTOM_COMPILE_COMMAND := make requirements
 requirements: COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \

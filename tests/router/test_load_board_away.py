@@ -156,3 +156,34 @@ async def test_rubbish_on_the_board_hides_no_replica(
 
 async def board_is(router: RouterUnderTest, state: inference_pb2.LoadBoardState) -> bool:
     return (await router.status()).load_board == state
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        b"CONFIG SET maxmemory 1\r\n",
+        b"FLUSHALL\r\n",
+        b"DEL niyama:{tests/cluster}:loads\r\nSET niyama:{tests/cluster}:loads rubbish\r\n",
+        b"DEL niyama:{tests/cluster}:members\r\nSET niyama:{tests/cluster}:members rubbish\r\n",
+        b"HSET niyama:{tests/cluster}:loads a rubbish\r\n",
+    ],
+    ids=["full", "flushed", "loads of another kind", "members of another kind", "loads that are rubbish"],
+)
+async def test_whatever_becomes_of_the_board_replicas_are_asked_and_requests_go_on(
+    redis: EmbeddedRedis, register: Register, start_replica: StartReplica, commands: bytes
+) -> None:
+    """The replica writes nothing any more either, as its agent could not."""
+    replica = await start_replica("a", answering(1))
+    await register(replica)
+    async with on_redis(redis) as router:
+        await is_placeable(router, "a")
+        reader, writer = await asyncio.open_connection("127.0.0.1", redis.port)
+        writer.write(commands)
+        for _ in range(commands.count(b"\n")):
+            await reader.readline()
+        asked_before = replica.num_asked
+        await until(lambda: replica.num_asked >= asked_before + 3)
+        assert placeable(await router.status()) == {"a"}
+        assert (await router.generate()).completion.replica == "a"
+        writer.close()
+        await writer.wait_closed()
