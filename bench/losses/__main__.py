@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--replicas", type=int, default=3)
-    parser.add_argument("--load", type=float, default=0.5, help="share of what the replicas compute (default 0.5)")
+    parser.add_argument("--load", type=float, default=0.35, help="share of the prefill rate (default 0.35)")
     parser.add_argument("--seed", type=int, default=1, help="of traffic and faults")
     parser.add_argument("--no-partitions", action="store_true")
     parser.add_argument("--folder", type=Path, help="keep configuration files and logs there")

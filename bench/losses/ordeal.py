@@ -26,7 +26,8 @@ class OrdealPlan:
 
     Attributes:
         cast: who plays.
-        load: what is asked for, as a share of what the replicas compute.
+        load: prompt tokens that are asked for, as a share of what the replicas prefill when they do nothing else; with
+            answers between and under faults they carry two thirds of that.
         num_requests: after which the run ends; None for no bound.
         seconds: after which it ends; None for no bound.
         seed: of traffic and faults.
@@ -36,7 +37,7 @@ class OrdealPlan:
     """
 
     cast: Cast = field(default_factory=Cast)
-    load: float = 0.5
+    load: float = 0.35
     num_requests: int | None = 1000
     seconds: float | None = None
     seed: int = 1
