@@ -4,13 +4,36 @@ Of all that `placement` can place, only requests of classes with `onOverload: re
 them with an appointment that `waitlist` gives. One door stands before all replicas of a router.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from niyama_core.placement import Candidate, Placed, Placement, PlacementRequest, Refusal, RefusalReason, place
-from niyama_core.slo import OnOverload, Promise, promised_seconds
+from niyama_core.slo import OnOverload, promised_seconds
 from niyama_core.waitlist import Appointment, Arrival, Waitlist
 
-__all__ = ["Door"]
+__all__ = ["Asked", "Door"]
+
+
+def _as_it_is(seconds: float) -> float:
+    return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request before the door.
+
+    Attributes:
+        request: what placement knows of it.
+        request_id: by which it is known when it comes back.
+        seconds_for: how long it is to be expected to take when so many seconds are forecast; forecasts know nothing of
+            what comes later, such as more important work.
+        appointment: what another router's door gave it.
+    """
+
+    request: PlacementRequest
+    request_id: str
+    seconds_for: Callable[[float], float] = _as_it_is
+    appointment: Appointment | None = None
 
 
 class Door:
@@ -30,35 +53,20 @@ class Door:
         """Requests that are expected to come back."""
         return sum(len(waitlist) for waitlist in self._waitlists.values())
 
-    def ended(self, promise: Promise, *, on_time: bool) -> None:
-        """Learn from a request that was let in, and has ended."""
-        waitlist = self._waitlists.get(promise.qos_class)
-        if waitlist is not None and promise.on_overload is OnOverload.REJECT:
-            waitlist.ended(on_time=on_time)
-
     def place(
-        self,
-        request: PlacementRequest,
-        candidates: Sequence[Candidate],
-        *,
-        request_id: str,
-        policy: Placement,
-        now: float,
-        elsewhere: Appointment | None = None,
+        self, asked: Asked, candidates: Sequence[Candidate], *, policy: Placement, now: float
     ) -> Placed | Refusal:
-        """Return where a request goes, or why it goes nowhere; it is known by its id when it comes back.
-
-        `elsewhere` is the appointment that another router's door gave it.
-        """
+        """Return where a request goes, or why it goes nowhere."""
+        request = asked.request
         placed = place(request, candidates, policy=policy)
         if isinstance(placed, Refusal) or request.promise.on_overload is not OnOverload.REJECT:
             return placed
         arrival = Arrival(
-            request_id=request_id,
-            wait=request.elapsed + placed.expected_seconds,
+            request_id=asked.request_id,
+            wait=request.elapsed + asked.seconds_for(placed.expected_seconds),
             promised=promised_seconds(request.promise.slo),
             work=request.num_prompt_tokens / sum(candidate.prefill_rate for candidate in candidates),
         )
         waitlist = self._waitlists.setdefault(request.promise.qos_class, Waitlist())
-        come_back_in = waitlist.ask(arrival, now, num_routers=self.num_routers, elsewhere=elsewhere)
+        come_back_in = waitlist.ask(arrival, now, num_routers=self.num_routers, elsewhere=asked.appointment)
         return placed if come_back_in is None else Refusal(RefusalReason.OVERLOAD, retry_after=come_back_in)

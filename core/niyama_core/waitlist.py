@@ -13,22 +13,17 @@ those who obey it would lose against those who come by chance. So a refusal is a
   come back finds room: it grows a little with each who does not, and shrinks with each who does (Robbins and Monro
   1951). Room that nobody comes back for is lost to nobody: those who come anew take it.
 
-- *Caution*: a wait is an estimate, and estimates may be wrong in one direction for as long as an overload lasts. All of
-  them are stretched by a factor that follows how many of those let in were late, so that a share of `ON_TIME` is not.
-
 Everything is in seconds of the cluster's work. Of several routers each gives appointments for its share of the drain,
 and takes those of the others as its own.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-__all__ = ["ON_TIME", "TARGET", "Appointment", "Arrival", "Waitlist"]
+__all__ = ["TARGET", "Appointment", "Arrival", "Waitlist"]
 
 TARGET = 0.9
 """Share of those who come back when told that are to be let in."""
-ON_TIME = 0.98
-"""Share of those let in that are to be on time."""
 
 _MOST_WAITING = 10_000
 _LEAST_SECONDS, _MOST_SECONDS = 0.1, 600.0
@@ -42,8 +37,6 @@ _LEAST_RETURNING = 0.1
 _SHORT_SECONDS = 20.0
 _HEADROOM_STEP = 0.02
 _MOST_HEADROOM = 0.5
-_CAUTION_STEP = 0.02
-_MOST_CAUTION = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +88,6 @@ class Waitlist:
         self._next_due = -math.inf
         self._returning = 1.0
         self._headroom = 0.0
-        self._caution = 1.0
         self._drain = 1.0
         self._looked_at = -math.inf
         self._wait = 0.0
@@ -112,7 +104,6 @@ class Waitlist:
 
         `num_routers` give appointments for the same replicas; the request may have one from `elsewhere`.
         """
-        arrival = replace(arrival, wait=self._caution * arrival.wait)
         self._look(arrival, now, num_routers=num_routers)
         self._expire(now)
         appointment = self._appointments.get(arrival.request_id, elsewhere)
@@ -128,11 +119,6 @@ class Waitlist:
             self._let_in += arrival.work
             return None
         return self._give(arrival, self._seconds_until_room(arrival), now=now, is_first=False)
-
-    def ended(self, *, on_time: bool) -> None:
-        """Learn from a request that was let in, and has ended."""
-        self._caution *= 1.0 + _CAUTION_STEP * (ON_TIME - on_time)
-        self._caution = min(_MOST_CAUTION, max(1.0, self._caution))
 
     def _ask_anew(self, arrival: Arrival, now: float, *, num_routers: int) -> float | None:
         if arrival.wait <= self._limit(arrival):

@@ -8,12 +8,17 @@ from collections.abc import Iterator
 
 from niyama.v1 import generation_pb2
 from niyama_core.quotes import Course, Factor, ForecastRecords, Measure
-from niyama_core.slo import Promise
+from niyama_core.slo import Importance, Interactive, Promise, promised_seconds
 from niyama_runtime.clock import Clock
 
 from niyama_router.journey import Journey
 
 __all__ = ["Forecasts"]
+
+_SURE = 0.95
+_FRESH_SECONDS = 0.25
+# Beyond what was promised, where nobody knows when those who wait will be served.
+_TOO_LONG = 1.05
 
 
 class Forecasts:
@@ -24,6 +29,7 @@ class Forecasts:
         self._clock = clock
         self._open: set[Journey] = set()
         self._records = ForecastRecords()
+        self._usual: dict[tuple[str, Importance], tuple[Factor, float]] = {}
 
     def began(self, journey: Journey) -> None:
         """Follow a request."""
@@ -41,6 +47,21 @@ class Forecasts:
         still_open = [course for journey in alike for course in self._course(journey, is_whole=False)]
         return self._records.of(promise).factor(measure, confidence, still_open=still_open)
 
+    def seconds_for(self, promise: Promise, forecast: float) -> float:
+        """Return how long a request with such a promise is to be expected to take that is forecast at so many seconds.
+
+        It takes longer once in twenty. Looked up anew a few times a second: a door asks for each request.
+        """
+        now, kind = self._clock.now(), _kind(promise)
+        factor, until = self._usual.get(kind, (None, 0.0))
+        if factor is None or now >= until:
+            measure = Measure.TTFT if isinstance(promise.slo, Interactive) else Measure.TTLT
+            factor = self.factor(promise, measure, confidence=_SURE)
+            self._usual[kind] = factor, now + _FRESH_SECONDS
+        if factor.value is not None:
+            return factor.value * forecast
+        return max(factor.at_least * forecast, _TOO_LONG * promised_seconds(promise.slo))
+
     def _course(self, journey: Journey, *, is_whole: bool) -> Iterator[Course]:
         """Yield how a request has gone so far, if it was forecast."""
         if journey.forecast is None:
@@ -57,5 +78,5 @@ class Forecasts:
         )
 
 
-def _kind(promise: Promise) -> tuple[str, object]:
+def _kind(promise: Promise) -> tuple[str, Importance]:
     return promise.qos_class, promise.importance

@@ -1,6 +1,5 @@
 """Who is told what became of requests: attainment, metrics, and what is learnt of answers' lengths and of forecasts."""
 
-from niyama_core.door import Door
 from niyama_core.output_length import OutputLengthHistory
 
 from niyama_router.attainment import Attainment
@@ -16,16 +15,9 @@ class Ledger:
     """Counts every request twice: when it begins, and when it has ended."""
 
     def __init__(
-        self,
-        attainment: Attainment,
-        metrics: RouterMetrics,
-        *,
-        lengths: OutputLengthHistory,
-        forecasts: Forecasts,
-        door: Door,
+        self, attainment: Attainment, metrics: RouterMetrics, *, lengths: OutputLengthHistory, forecasts: Forecasts
     ) -> None:
-        """Tell all of these."""
-        self._door = door
+        """Tell these four."""
         self._attainment = attainment
         self._metrics = metrics
         self._lengths = lengths
@@ -48,6 +40,5 @@ class Ledger:
         self._metrics.ended(outcome)
         self._forecasts.ended(outcome.journey, outcome.completion)
         if outcome.completion is not None:
-            self._door.ended(outcome.journey.admitted.promise, on_time=outcome.completion.on_time)
             app = outcome.journey.admitted.request.app
             self._lengths.record(app, outcome.completion.num_output_tokens)

@@ -5,8 +5,10 @@ replica's own queue.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import grpc
+from niyama_core.door import Asked
 from niyama_core.load import ReplicaLoad
 from niyama_core.placement import Placed, Refusal, RefusalReason, rescue
 from niyama_core.placement_estimate import forecast
@@ -16,6 +18,7 @@ from niyama_runtime.status import overloaded
 from niyama_router.appointments import Appointments
 from niyama_router.directory import Directory
 from niyama_router.errors import Reason, RequestFailedError, failed
+from niyama_router.forecasts import Forecasts
 from niyama_router.journey import Journey
 from niyama_router.known_replica import Booking
 from niyama_router.rules import LiveRules
@@ -41,8 +44,17 @@ class Berth:
 class Placing:
     """Finds places."""
 
-    def __init__(self, directory: Directory, live: LiveRules, *, appointments: Appointments, clock: Clock) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        live: LiveRules,
+        *,
+        forecasts: Forecasts,
+        appointments: Appointments,
+        clock: Clock,
+    ) -> None:
         """Choose among the replicas of `directory` by the policy of `live`; who is refused hears when to come back."""
+        self._forecasts = forecasts
         self._appointments = appointments
         self._directory = directory
         self._live = live
@@ -83,14 +95,13 @@ class Placing:
     def _try(self, journey: Journey, now: float) -> Placed | Refusal:
         candidates = self._directory.candidates(now, num_routers=self._live.rules.num_routers)
         request = journey.placement_request(now, self._directory.incarnation)
-        return self._live.door.place(
+        asked = Asked(
             request,
-            candidates,
-            request_id=journey.request_id,
-            policy=self._live.placement,
-            now=now,
-            elsewhere=journey.admitted.appointment,
+            journey.request_id,
+            seconds_for=partial(self._forecasts.seconds_for, request.promise),
+            appointment=journey.admitted.appointment,
         )
+        return self._live.door.place(asked, candidates, policy=self._live.placement, now=now)
 
     def _forecast(self, journey: Journey, placed: Placed, *, now: float) -> None:
         """Note what is expected of a request that is placed for the first time."""

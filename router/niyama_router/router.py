@@ -122,7 +122,7 @@ class Router:
         live, directory, clock = self._live, self._directory, self._clock
         lengths, forecasts = OutputLengthHistory(), Forecasts(clock)
         appointments = Appointments(self._resume_key, unix_now=unix_seconds)
-        placing = Placing(directory, live, appointments=appointments, clock=clock)
+        placing = Placing(directory, live, forecasts=forecasts, appointments=appointments, clock=clock)
         return InferenceService(
             Admission(
                 live,
@@ -135,7 +135,7 @@ class Router:
             Dispatcher(placing, self._clients, directory=directory, clock=clock),
             view=self._view,
             quoting=Quoting(live, directory, forecasts=forecasts, lengths=lengths, clock=clock),
-            ledger=Ledger(attainment, self._metrics, lengths=lengths, forecasts=forecasts, door=live.door),
+            ledger=Ledger(attainment, self._metrics, lengths=lengths, forecasts=forecasts),
             clock=clock,
         )
 

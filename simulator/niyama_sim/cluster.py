@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from niyama_core.door import Asked
 from niyama_core.placement import Placed, PlacementRequest, Refusal, RefusalReason, place, rescue
 from niyama_eval.outcomes import RequestOutcome
 from niyama_eval.workloads import WorkloadRequest
@@ -168,10 +169,8 @@ class Simulation:
             self._end(journey.rejected())
             return
         router = self._routers[journey.router]
-        request = self._placement_request(journey)
-        placed = router.door.place(
-            request, router.candidates(self._now), request_id=asked.request_id, policy=router.placement, now=self._now
-        )
+        asked_for = Asked(self._placement_request(journey), asked.request_id)
+        placed = router.door.place(asked_for, router.candidates(self._now), policy=router.placement, now=self._now)
         if isinstance(placed, Refusal) and placed.reason is RefusalReason.OVERLOAD:
             self._end(journey.rejected())
             return
@@ -255,7 +254,6 @@ class Simulation:
         journey.is_done = True
         router, outcome = self._routers[journey.router], journey.outcome()
         router.lengths.record(journey.asked.app, len(journey.emitted_at))
-        router.door.ended(journey.asked.promise, on_time=outcome.is_on_time)
         self._end(outcome)
 
     def _end(self, outcome: RequestOutcome) -> None:
