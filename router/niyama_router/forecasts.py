@@ -19,6 +19,8 @@ _SURE = 0.95
 _FRESH_SECONDS = 0.25
 # Beyond what was promised, where nobody knows when those who wait will be served.
 _TOO_LONG = 1.05
+# Times what was promised: by how much longer it would take nobody asks, and nobody can tell.
+_MOST = 2.0
 
 
 class Forecasts:
@@ -58,9 +60,10 @@ class Forecasts:
             measure = Measure.TTFT if isinstance(promise.slo, Interactive) else Measure.TTLT
             factor = self.factor(promise, measure, confidence=_SURE)
             self._usual[kind] = factor, now + _FRESH_SECONDS
-        if factor.value is not None:
-            return factor.value * forecast
-        return max(factor.at_least * forecast, _TOO_LONG * promised_seconds(promise.slo))
+        promised = promised_seconds(promise.slo)
+        seconds = factor.at_least * forecast if factor.value is None else factor.value * forecast
+        least = _TOO_LONG * promised if factor.value is None else 0.0
+        return min(max(seconds, least), _MOST * promised)
 
     def _course(self, journey: Journey, *, is_whole: bool) -> Iterator[Course]:
         """Yield how a request has gone so far, if it was forecast."""
