@@ -26,7 +26,7 @@ TARGET = 0.9
 """Share of those who come back when told that are to be let in."""
 
 _MOST_WAITING = 10_000
-_LEAST_SECONDS, _MOST_SECONDS = 0.1, 600.0
+_LEAST_SECONDS, _MOST_SECONDS = 0.1, 60.0
 _LEAST_DRAIN, _MOST_DRAIN = 0.02, 2.0
 _LOOK_SECONDS, _STALE_SECONDS = 4.0, 20.0
 _NEWEST_SHARE = 0.3
@@ -128,7 +128,8 @@ class Waitlist:
         # Nobody waits for the work of those who have left.
         due = max(room_at, min(self._next_due, room_at + num_routers * self._work / self._drain))
         self._next_due = due + self._returning * num_routers * arrival.work / self._drain
-        return self._give(arrival, due - now, now=now, is_first=True)
+        # Whoever is told to ask again after a minute, because nobody can tell for longer, is no measure of the rest.
+        return self._give(arrival, due - now, now=now, is_first=due - now <= _MOST_SECONDS)
 
     def _ask_early(self, arrival: Arrival, appointment: Appointment, *, now: float) -> float | None:
         """Let somebody in who comes before their time as if they came anew, else remind them of it."""
