@@ -19,7 +19,7 @@ _SURE = 0.95
 _FRESH_SECONDS = 0.25
 # Beyond what was promised, where nobody knows when those who wait will be served.
 _TOO_LONG = 1.05
-# Times what was promised: by how much longer it would take nobody asks, and nobody can tell.
+# Times what was promised: how much longer it would take nobody can tell, beyond the forecast itself.
 _MOST = 2.0
 
 
@@ -63,7 +63,7 @@ class Forecasts:
         promised = promised_seconds(promise.slo)
         seconds = factor.at_least * forecast if factor.value is None else factor.value * forecast
         least = _TOO_LONG * promised if factor.value is None else 0.0
-        return min(max(seconds, least), _MOST * promised)
+        return min(max(seconds, least), max(forecast, _MOST * promised))
 
     def _course(self, journey: Journey, *, is_whole: bool) -> Iterator[Course]:
         """Yield how a request has gone so far, if it was forecast."""

@@ -278,7 +278,8 @@ async def test_a_class_that_rejects_on_overload_is_refused_at_the_door_with_a_de
     assert answer.failure is not None
     assert answer.failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert answer.failure.reason == "OVERLOADED"
-    assert answer.failure.retry_after == pytest.approx(99, abs=2)
+    # It would be 99 s too late, and nobody can tell for longer than a minute.
+    assert answer.failure.retry_after == 60.0
     assert not slow.seen
     assert (counts.num_requests, counts.num_rejected) == (0, 1)
 
