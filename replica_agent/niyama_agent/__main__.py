@@ -18,6 +18,7 @@ from niyama_runtime.clock import MonotonicClock
 from niyama_runtime.config_file import ConfigError, ConfigFile
 from niyama_runtime.load_board import RedisSettingsError
 from niyama_runtime.shutdown import shutdown_event
+from niyama_runtime.signatures import SigningKeyError
 from niyama_runtime.tls import TlsError
 
 from niyama_agent.agent import Agent, Endpoints
@@ -36,6 +37,7 @@ _CLEAR_ERRORS = (
     ManifestError,
     OSError,
     RedisSettingsError,
+    SigningKeyError,
     TlsError,
 )
 

@@ -9,10 +9,12 @@ import structlog
 from niyama.v1 import replica_pb2, replica_pb2_grpc
 from niyama_core.journal import IterationRecord
 from niyama_core.load import ReplicaLoad
-from niyama_runtime.clock import Clock
+from niyama_runtime.clock import Clock, unix_seconds
 from niyama_runtime.grpc_server import GrpcServer, ServerSettings
+from niyama_runtime.leases import Leases
 from niyama_runtime.load_board import LoadBoard
 from niyama_runtime.metrics_server import MetricsServer
+from niyama_runtime.signatures import read_key
 
 from niyama_agent.decision_log import header_line, open_decision_log
 from niyama_agent.drain import Drain
@@ -22,6 +24,7 @@ from niyama_agent.grpc_service import ReplicaService
 from niyama_agent.identity import VERSION, Identity
 from niyama_agent.intake import Intake
 from niyama_agent.iteration_file import open_iteration_records
+from niyama_agent.lease_gate import LeaseGate
 from niyama_agent.load_reporter import LoadReporter
 from niyama_agent.metrics import AgentMetrics
 from niyama_agent.record_file import RecordFile
@@ -59,6 +62,7 @@ class Agent:
         Raises:
             RedisSettingsError: URL or password file of Redis make no sense.
             EngineStartError: the engine is not installed.
+            SigningKeyError: the file of the lease key cannot be used.
         """
         self._settings = settings
         self._scheduled = settings.scheduler
@@ -69,7 +73,9 @@ class Agent:
         identity = Identity(settings.replica, settings.model, self._locate)
         self._engine = build_engine(settings, clock, on_iteration=self._keep_record)
         self._metrics = AgentMetrics(identity, version=VERSION)
-        self._intake = Intake(self._engine, model=settings.model, limits=settings.limits, clock=clock)
+        self._intake = Intake(
+            self._engine, model=settings.model, limits=settings.limits, clock=clock, gate=_lease_gate(settings)
+        )
         self._board = LoadBoard(settings.redis, settings.cluster) if settings.redis else None
         self._loads = LoadReporter(
             identity,
@@ -208,6 +214,11 @@ class Agent:
 
     def _locate(self) -> str:
         return self._settings.advertise or self._server.address
+
+
+def _lease_gate(settings: AgentSettings) -> LeaseGate:
+    key = read_key(settings.lease_key_file) if settings.lease_key_file else None
+    return LeaseGate(Leases(key, unix_now=unix_seconds), replica=settings.replica)
 
 
 async def _first_of(stop: asyncio.Event, engine: "asyncio.Task[None]") -> None:

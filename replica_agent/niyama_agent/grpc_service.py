@@ -33,6 +33,7 @@ from niyama_agent.engine import (
 )
 from niyama_agent.identity import VERSION, Identity
 from niyama_agent.intake import Intake, InvalidRequestError
+from niyama_agent.lease_gate import LeaseRefusedError
 from niyama_agent.load_reporter import LoadReporter
 from niyama_agent.metrics import AgentMetrics
 
@@ -86,6 +87,8 @@ class ReplicaService(replica_pb2_grpc.ReplicaServicer):
             asked = await self._intake.read(request)
         except InvalidRequestError as error:
             await status.abort(context, status.invalid_argument(*error.violations))
+        except LeaseRefusedError as error:
+            await status.abort(context, error.failure)
         delivery = _delivery(asked)
         outcome = "cancelled"
         try:
@@ -110,6 +113,7 @@ class ReplicaService(replica_pb2_grpc.ReplicaServicer):
         self, request: replica_pb2.AbortRequest, context: _AbortContext
     ) -> replica_pb2.AbortResponse:
         """End a request by its id."""
+        await self._require_order(context)
         return replica_pb2.AbortResponse(aborted=await self._engine.abort(request.request_id, AbortReason.ASKED))
 
     async def GetLoad(  # noqa: N802
@@ -123,6 +127,7 @@ class ReplicaService(replica_pb2_grpc.ReplicaServicer):
         self, request: replica_pb2.DrainRequest, context: _DrainContext
     ) -> replica_pb2.DrainResponse:
         """Begin a drain."""
+        await self._require_order(context)
         grace: float | None = None
         if request.HasField("grace"):
             try:
@@ -152,6 +157,12 @@ class ReplicaService(replica_pb2_grpc.ReplicaServicer):
             max_output_tokens=self._intake.limits.max_output_tokens,
             replay=facts.replay,
         )
+
+    async def _require_order(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        try:
+            self._intake.gate.admit_order()
+        except LeaseRefusedError as error:
+            await status.abort(context, error.failure)
 
     async def _require_open(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         if not self.is_open:

@@ -18,6 +18,7 @@ from niyama_runtime.clock import Clock
 from niyama_runtime.status import FieldViolation
 
 from niyama_agent.engine import Engine, EngineRequest, Sampling
+from niyama_agent.lease_gate import LeaseGate
 from niyama_agent.settings import Limits
 from niyama_agent.tokenizer import ChatPrompt, ChatTurn, Prompt, PromptError, TextPrompt, TokenPrompt
 
@@ -46,13 +47,16 @@ class Intake:
         model: served model name.
         limits: what one request may ask for.
         clock: by which arrivals are stamped.
+        gate: lets requests in.
     """
 
-    def __init__(self, engine: Engine, *, model: str, limits: Limits, clock: Clock) -> None:
+    def __init__(self, engine: Engine, *, model: str, limits: Limits, clock: Clock, gate: LeaseGate) -> None:
         """Be ready to read."""
         self._engine = engine
         self._model = model
         self._clock = clock
+        self.gate = gate
+        """Lets requests in; orders, too."""
         self.limits = limits
         """What one request may ask for; may be replaced at any time."""
 
@@ -67,8 +71,10 @@ class Intake:
 
         Raises:
             InvalidRequestError: something about it is wrong; all of it is said.
+            LeaseRefusedError: its sender may not begin it here.
         """
         now, asked = self._clock.now(), message.request
+        self.gate.admit(message)
         violations = [*self._check_plain_fields(asked), *_check_sampling(asked.sampling)]
         prompt = _read_prompt(asked, violations)
         promise = _read_promise(message, violations)

@@ -17,6 +17,7 @@
     drainGrace: 30s
     log: {level: info, json: false}
     tls: {certificate: tls.crt, key: tls.key, clientCa: ca.crt}                  # left out: insecure
+    leaseKeyFile: /etc/niyama-lease/key   # shared with the routers. Left out: whoever calls is served
 
 While the agent runs, changes of `scheduler`, `limits` and `drainGrace` take effect; all else needs a restart.
 """
@@ -31,7 +32,7 @@ from niyama_core.policies import SchedulerSettings
 from niyama_core.qos_section import read_scheduler
 from niyama_runtime.profile_file import ProfileError, find_profile
 from niyama_runtime.redis_settings import RedisSettings
-from niyama_runtime.role_sections import LogSettings, read_log, read_redis, read_server_tls
+from niyama_runtime.role_sections import LogSettings, read_log, read_path, read_redis, read_server_tls
 from niyama_runtime.tls import ServerTls
 
 __all__ = [
@@ -114,6 +115,7 @@ class AgentSettings:
     drain_grace: float
     log: LogSettings
     tls: ServerTls | None
+    lease_key_file: Path | None
 
     def live_part_from(self, other: "AgentSettings") -> "AgentSettings":
         """Return these settings with what can change while the agent runs taken from `other`."""
@@ -148,6 +150,7 @@ def parse_settings(document: Mapping[str, object]) -> AgentSettings:
         drain_grace=reader.duration("drainGrace", 30.0),
         log=read_log(reader),
         tls=read_server_tls(reader),
+        lease_key_file=read_path(reader, "leaseKeyFile"),
     )
     reader.refuse_unknown()
     reader.raise_problems()

@@ -6,7 +6,7 @@ Nothing here waits or asks anyone. Whether there is room is another question, wh
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from niyama.v1 import generation_pb2
+from niyama.v1 import generation_pb2, inference_pb2
 from niyama_core.output_length import OutputLengthHistory
 from niyama_core.promise import InvalidQosError, merge_asks, resolve_promise
 from niyama_core.slo import Promise, QosClasses
@@ -16,6 +16,7 @@ from niyama_runtime.status import FieldViolation
 from niyama_router.appointments import AppointmentError, Appointments
 from niyama_router.call_metadata import CallMetadata, read_metadata
 from niyama_router.errors import InvalidRequestError
+from niyama_router.place_requests import as_generate_request, check_place, estimate_tokens, renamed
 from niyama_router.request_checks import Limits, check_request, estimate_prompt_tokens, read_qos
 from niyama_router.resume_tokens import Resumed, ResumeTokenError, ResumeTokens
 from niyama_router.rules import LiveRules
@@ -97,12 +98,41 @@ class Admission:
         Raises:
             InvalidRequestError: fields are wrong; all of them are in the error.
         """
-        limits = self.limits()
-        said = read_metadata(metadata)
+        limits, said = self.limits(), read_metadata(metadata)
         self._fill_in(request, said)
         num_tokens = estimate_prompt_tokens(request, limits.bytes_per_token)
-        violations = [*said.violations, *check_request(request, limits, num_prompt_tokens=num_tokens)]
-        cap = request.max_tokens or limits.max_output_tokens
+        found = check_request(request, limits, num_prompt_tokens=num_tokens)
+        return self._judge(request, said, arrival=arrival, num_tokens=num_tokens, violations=[*said.violations, *found])
+
+    def admit_place(
+        self, place: inference_pb2.PlaceRequest, metadata: Iterable[tuple[str, str | bytes]], *, arrival: float
+    ) -> Admitted:
+        """Return the admitted request of a client that keeps the prompt to itself.
+
+        Raises:
+            InvalidRequestError: fields are wrong; all of them are in the error.
+        """
+        limits, said = self.limits(), read_metadata(metadata)
+        request = as_generate_request(place)
+        self._fill_in(request, said)
+        num_tokens = estimate_tokens(place, limits.bytes_per_token)
+        found = [*said.violations, *check_place(request, limits, num_prompt_tokens=num_tokens)]
+        try:
+            return self._judge(request, said, arrival=arrival, num_tokens=num_tokens, violations=found)
+        except InvalidRequestError as error:
+            raise InvalidRequestError([renamed(violation) for violation in error.failure.violations]) from error
+
+    def _judge(
+        self,
+        request: generation_pb2.GenerateRequest,
+        said: CallMetadata,
+        *,
+        arrival: float,
+        num_tokens: int,
+        violations: list[FieldViolation],
+    ) -> Admitted:
+        """Find the promise, and let the request in unless something is wrong."""
+        cap = request.max_tokens or self._live.rules.max_output_tokens
         if request.HasField("resume"):
             resumed = self._read_resume(request, cap, violations=violations)
             promise = None if resumed is None else resumed.promise
@@ -161,7 +191,9 @@ class Admission:
         """Return the admitted request; what it said of resuming is taken out of it."""
         token, given = request.resume.token, tuple(request.resume.token_ids)
         request.ClearField("resume")
-        if not token and not request.sampling.stop:
+        if request.sampling.stop:
+            token = b""
+        elif not token:
             token = self._tokens.issue(request.request_id, promise)
         expected = self._lengths.expected(request.app, cap)
         return Admitted(request, promise, arrival, num_tokens, expected, resume_token=token, given_token_ids=given)

@@ -24,6 +24,7 @@ class _Counts:
     num_moved: int = 0
     num_deadline_tokens: int = 0
     num_late_tokens: int = 0
+    num_placed: int = 0
 
     def add(self, outcome: Outcome) -> None:
         """Count one request that has ended."""
@@ -52,6 +53,10 @@ class Attainment:
         """Count a request that was admitted."""
         self._of(qos_class).num_requests += 1
 
+    def placed(self, qos_class: str) -> None:
+        """Count a request that goes on without this router."""
+        self._of(qos_class).num_placed += 1
+
     def ended(self, outcome: Outcome) -> None:
         """Count what became of it."""
         self._of(outcome.qos_class).add(outcome)
@@ -78,4 +83,5 @@ def _to_wire(name: str, counts: _Counts) -> inference_pb2.ClassAttainment:
         num_moved=counts.num_moved,
         num_deadline_tokens=counts.num_deadline_tokens,
         num_late_tokens=counts.num_late_tokens,
+        num_placed=counts.num_placed,
     )

@@ -14,6 +14,7 @@ import grpc
 import structlog
 from niyama.v1 import generation_pb2
 from niyama_runtime.clock import Clock
+from niyama_runtime.leases import Leases
 
 from niyama_router.attempt import Attempt, Completed, HandedBack, Lost, Relegated, Sink
 from niyama_router.directory import Directory
@@ -41,11 +42,14 @@ class _Rescued:
 class Dispatcher:
     """Serves requests."""
 
-    def __init__(self, placing: Placing, clients: ReplicaClients, *, directory: Directory, clock: Clock) -> None:
-        """Find places by `placing` and replicas by `clients`; failures are told to `directory`."""
+    def __init__(
+        self, placing: Placing, clients: ReplicaClients, *, directory: Directory, leases: Leases, clock: Clock
+    ) -> None:
+        """Find places by `placing` and replicas by `clients`, let in by `leases`; tell `directory` of failures."""
         self._placing = placing
         self._clients = clients
         self._directory = directory
+        self._leases = leases
         self._clock = clock
 
     async def serve(self, journey: Journey, sink: Sink) -> generation_pb2.Completion:
@@ -109,7 +113,9 @@ class Dispatcher:
     def _open(self, journey: Journey, berth: Berth) -> Attempt:
         now = self._clock.now()
         journey.replica = berth.replica
-        call = self._clients.at(berth.load.address).generate(journey.to_replica(now), timeout=journey.seconds_left(now))
+        request = journey.to_replica(now)
+        request.lease = self._leases.issue(request, berth.replica)
+        call = self._clients.at(berth.load.address).generate(request, timeout=journey.seconds_left(now))
         return Attempt(call, berth=berth, journey=journey)
 
     def _rescue(self, journey: Journey, message: generation_pb2.GenerateResponse) -> _Rescued | None:

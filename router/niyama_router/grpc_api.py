@@ -2,31 +2,41 @@
 
 import asyncio
 from array import array
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from niyama.v1 import describe_pb2, generation_pb2, inference_pb2, inference_pb2_grpc
 from niyama_runtime import status
 from niyama_runtime.clock import Clock
-from niyama_runtime.status import Failure
 
 from niyama_router.admission import Admission, Admitted
 from niyama_router.cluster_view import ClusterView
 from niyama_router.dispatcher import Dispatcher
-from niyama_router.errors import InvalidRequestError, Reason, RequestFailedError, RouterError
+from niyama_router.errors import InvalidRequestError, RequestFailedError, RouterError
 from niyama_router.given_answer import GivenAnswer
 from niyama_router.journey import Journey
 from niyama_router.ledger import Ledger
-from niyama_router.outcome import Outcome, OutcomeKind, trailers
+from niyama_router.outcome import Outcome, OutcomeKind, kind_of_failure, trailers
+from niyama_router.place_api import PlaceApi
 from niyama_router.quoting import Quoting
 
-__all__ = ["SERVICE_NAME", "InferenceService"]
+__all__ = ["SERVICE_NAME", "Desks", "InferenceService"]
 
 SERVICE_NAME = inference_pb2.DESCRIPTOR.services_by_name["Inference"].full_name
 
 _CLOCKS_DIFFER_SECONDS = 0.01
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """Who answers the calls that carry no prompt."""
+
+    places: PlaceApi
+    quoting: Quoting
+    view: ClusterView
 
 
 class InferenceService(inference_pb2_grpc.InferenceServicer):
@@ -37,16 +47,14 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
         admission: Admission,
         dispatcher: Dispatcher,
         *,
-        quoting: Quoting,
-        view: ClusterView,
+        desks: Desks,
         ledger: Ledger,
         clock: Clock,
     ) -> None:
         """Serve by these parts; `clock` stamps arrivals."""
         self._admission = admission
         self._dispatcher = dispatcher
-        self._quoting = quoting
-        self._view = view
+        self._desks = desks
         self._ledger = ledger
         self._clock = clock
 
@@ -66,7 +74,7 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
         context: Context,
     ) -> inference_pb2.ClusterStatusResponse:
         """Say how classes and replicas fare."""
-        return self._view.status(self._clock.now())
+        return self._desks.view.status(self._clock.now())
 
     async def Describe(  # noqa: N802
         self,
@@ -74,16 +82,16 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
         context: Context,
     ) -> describe_pb2.DescribeResponse:
         """Say what the cluster serves."""
-        return await self._view.describe(self._clock.now())
+        return await self._desks.view.describe(self._clock.now())
 
     async def Place(self, request: inference_pb2.PlaceRequest, context: Context) -> inference_pb2.PlaceResponse:  # noqa: N802
-        """Not built yet."""
-        await status.abort(context, _not_built("Place", "stream through Generate"))
+        """Give a place to a client that streams from the replica itself."""
+        return await self._desks.places.place(request, context)
 
     async def Quote(self, request: inference_pb2.QuoteRequest, context: Context) -> inference_pb2.QuoteResponse:  # noqa: N802
         """Say what could be promised."""
         try:
-            return self._quoting.quote(request, self._admission.limits())
+            return self._desks.quoting.quote(request, self._admission.limits())
         except RouterError as error:
             await status.abort(context, error.failure)
 
@@ -96,7 +104,7 @@ class InferenceService(inference_pb2_grpc.InferenceServicer):
             outcome = Outcome(journey, OutcomeKind.COMPLETED, completion)
         except RequestFailedError as error:
             failure = error.failure
-            outcome = Outcome(journey, _kind_of(failure, journey))
+            outcome = Outcome(journey, kind_of_failure(failure, journey))
         except asyncio.CancelledError:
             outcome = Outcome(journey, self._kind_of_cancellation(journey))
             raise
@@ -118,18 +126,3 @@ def _journey(admitted: Admitted, context: Context, *, now: float) -> Journey:
     left: float | None = context.time_remaining()
     deadline = None if left is None else now + left
     return Journey(admitted, deadline=deadline, given=GivenAnswer(array("I", admitted.given_token_ids)))
-
-
-def _kind_of(failure: Failure, journey: Journey) -> OutcomeKind:
-    if failure.code is grpc.StatusCode.INVALID_ARGUMENT:
-        return OutcomeKind.INVALID
-    is_refusal = failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED and not journey.is_accepted
-    return OutcomeKind.REJECTED if is_refusal else OutcomeKind.FAILED
-
-
-def _not_built(method: str, instead: str) -> Failure:
-    return Failure(
-        code=grpc.StatusCode.UNIMPLEMENTED,
-        message=f"this router does not answer {method} yet: {instead}",
-        reason=Reason.NOT_BUILT.value,
-    )

@@ -41,6 +41,13 @@ class Booking:
         """Note that the replica has dealt with the prompt, or that its reports count it."""
         self.replica.settle(self)
 
+    def hand_over(self) -> None:
+        """Note that the request comes by itself: nothing of this router is open, and its reports do not count it yet.
+
+        Whoever hands it over settles the booking in the end, for the request may never come.
+        """
+        self.replica.open.discard(self)
+
     def close(self) -> None:
         """Note that the request has left the replica; call it once."""
         self.replica.settle(self)

@@ -34,6 +34,13 @@ class Ledger:
         self._metrics.began(qos_class)
         self._forecasts.began(journey)
 
+    def placed(self, journey: Journey) -> None:
+        """Count a place for a client that streams from the replica itself: nobody here hears how that ends."""
+        qos_class = journey.admitted.promise.qos_class
+        if not journey.is_accepted:
+            self._attainment.placed(qos_class)
+        self._metrics.placed(qos_class, again=journey.is_accepted)
+
     def ended(self, outcome: Outcome) -> None:
         """Count what became of a request; call it once for each that began."""
         self._attainment.ended(outcome)

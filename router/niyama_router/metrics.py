@@ -45,6 +45,12 @@ class RouterMetrics:
         self._on_time = Counter("niyama_requests_on_time", "Requests on time.", _CLASS_AND_REPLICA, registry=registry)
         self._relegated = Counter("niyama_requests_relegated", "Requests relegated.", _CLASS, registry=registry)
         self._moved = Counter("niyama_requests_moved", "Requests moved to another replica.", _CLASS, registry=registry)
+        self._placed = Counter(
+            "niyama_requests_placed",
+            "Places given to clients that stream from replicas themselves; again when another was lost or relegated.",
+            (*_CLASS, "again"),
+            registry=registry,
+        )
         self._late = Counter("niyama_late_tokens", "Tokens after their deadline.", _CLASS, registry=registry)
         self._open = Gauge("niyama_open_requests", "Requests that are being served.", _CLASS, registry=registry)
         self._ttft = self._histogram("ttft", "Arrival to first token.", buckets=_LONG_SECONDS)
@@ -74,6 +80,10 @@ class RouterMetrics:
     def refused_invalid(self) -> None:
         """Count a request with wrong fields."""
         self._invalid.inc()
+
+    def placed(self, qos_class: str, *, again: bool) -> None:
+        """Count a place that was given; `again` when the request had one before."""
+        self._placed.labels(qos_class, "true" if again else "false").inc()
 
     def ended(self, outcome: Outcome) -> None:
         """Count what became of a request."""

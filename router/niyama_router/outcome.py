@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from enum import Enum
 
+import grpc
 from niyama.v1 import generation_pb2
 from niyama_core.slo import Interactive
 from niyama_runtime import wire
+from niyama_runtime.status import Failure
 
 from niyama_router.journey import Journey
 
-__all__ = ["Outcome", "OutcomeKind", "trailers"]
+__all__ = ["Outcome", "OutcomeKind", "kind_of_failure", "trailers"]
 
 
 class OutcomeKind(Enum):
@@ -50,6 +52,14 @@ class Outcome:
 
 
 _RELEGATED = (generation_pb2.RELEGATION_BEFORE_FIRST_TOKEN, generation_pb2.RELEGATION_AFTER_FIRST_TOKEN)
+
+
+def kind_of_failure(failure: Failure, journey: Journey) -> OutcomeKind:
+    """Return what a request that ended with that failure counts as."""
+    if failure.code is grpc.StatusCode.INVALID_ARGUMENT:
+        return OutcomeKind.INVALID
+    is_refusal = failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED and not journey.is_accepted
+    return OutcomeKind.REJECTED if is_refusal else OutcomeKind.FAILED
 
 
 def trailers(outcome: Outcome) -> tuple[tuple[str, str], ...]:

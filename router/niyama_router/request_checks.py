@@ -16,7 +16,7 @@ from niyama_runtime.status import FieldViolation
 
 from niyama_router.call_metadata import MAX_NAME_CHARACTERS
 
-__all__ = ["MAX_REQUEST_BYTES", "Limits", "check_request", "estimate_prompt_tokens", "read_qos"]
+__all__ = ["MAX_REQUEST_BYTES", "Limits", "check_frame", "check_request", "estimate_prompt_tokens", "read_qos"]
 
 MAX_REQUEST_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 """The largest request: it travels on to a replica with its promise around it, and both must fit."""
@@ -53,11 +53,18 @@ def check_request(
 ) -> Iterator[FieldViolation]:
     """Yield what is wrong with a request whose prompt is estimated at so many tokens."""
     yield from _check_size(request)
-    yield from _check_names(request, limits)
     yield from _check_input(request)
-    yield from _check_lengths(request, limits, num_prompt_tokens=num_prompt_tokens)
+    yield from check_frame(request, limits, num_prompt_tokens=num_prompt_tokens)
     if request.HasField("sampling"):
         yield from _check_sampling(request.sampling)
+
+
+def check_frame(
+    request: generation_pb2.GenerateRequest, limits: Limits, *, num_prompt_tokens: int
+) -> Iterator[FieldViolation]:
+    """Yield what is wrong with names and lengths, whatever the prompt."""
+    yield from _check_names(request, limits)
+    yield from _check_lengths(request, limits, num_prompt_tokens=num_prompt_tokens)
 
 
 def estimate_prompt_tokens(request: generation_pb2.GenerateRequest, bytes_per_token: float) -> int:

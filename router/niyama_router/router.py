@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import structlog
@@ -10,6 +11,7 @@ from niyama.v1 import inference_pb2_grpc
 from niyama_core.output_length import OutputLengthHistory
 from niyama_runtime.clock import Clock, MonotonicClock, unix_seconds
 from niyama_runtime.grpc_server import GrpcServer
+from niyama_runtime.leases import Leases
 from niyama_runtime.load_board import LoadBoard
 from niyama_runtime.metrics_server import MetricsServer
 from niyama_runtime.signatures import read_key
@@ -21,10 +23,11 @@ from niyama_router.cluster_view import ClusterView, model_facts
 from niyama_router.directory import Directory
 from niyama_router.dispatcher import Dispatcher
 from niyama_router.forecasts import Forecasts
-from niyama_router.grpc_api import SERVICE_NAME, InferenceService
+from niyama_router.grpc_api import SERVICE_NAME, Desks, InferenceService
 from niyama_router.ledger import Ledger
 from niyama_router.load_store import BoardSource
 from niyama_router.metrics import RouterMetrics
+from niyama_router.place_api import PlaceApi
 from niyama_router.placing import Placing
 from niyama_router.quoting import Quoting
 from niyama_router.replica_client import ReplicaClients
@@ -58,11 +61,12 @@ class Router:
         Raises:
             RedisSettingsError: the URL of the load board makes no sense.
             TlsError: a file of the TLS settings for replicas cannot be used.
-            ResumeKeyError: the file of the key cannot be used.
+            SigningKeyError: the file of a key cannot be used.
         """
         self._settings = settings
         self._clock = clock or MonotonicClock()
-        self._resume_key = read_key(settings.resume_key_file) if settings.resume_key_file else None
+        self._resume_key = _key(settings.resume_key_file)
+        self._leases = Leases(_key(settings.lease_key_file), unix_now=unix_seconds, valid_for=settings.lease_valid_for)
         self._live = LiveRules(settings.rules)
         self._directory = Directory()
         self._clients = ReplicaClients(settings.replica_tls)
@@ -123,19 +127,22 @@ class Router:
         lengths, forecasts = OutputLengthHistory(), Forecasts(clock)
         appointments = Appointments(self._resume_key, unix_now=unix_seconds)
         placing = Placing(directory, live, forecasts=forecasts, appointments=appointments, clock=clock)
+        ledger = Ledger(attainment, self._metrics, lengths=lengths, forecasts=forecasts)
+        admission = Admission(
+            live,
+            lambda: model_facts(directory),
+            lengths=lengths,
+            tokens=ResumeTokens(self._resume_key, unix_now=unix_seconds),
+            appointments=appointments,
+            new_id=lambda: uuid4().hex,
+        )
+        places = PlaceApi(admission, placing, directory=directory, leases=self._leases, ledger=ledger, clock=clock)
+        quoting = Quoting(live, directory, forecasts=forecasts, lengths=lengths, clock=clock)
         return InferenceService(
-            Admission(
-                live,
-                lambda: model_facts(directory),
-                lengths=lengths,
-                tokens=ResumeTokens(self._resume_key, unix_now=unix_seconds),
-                appointments=appointments,
-                new_id=lambda: uuid4().hex,
-            ),
-            Dispatcher(placing, self._clients, directory=directory, clock=clock),
-            view=self._view,
-            quoting=Quoting(live, directory, forecasts=forecasts, lengths=lengths, clock=clock),
-            ledger=Ledger(attainment, self._metrics, lengths=lengths, forecasts=forecasts),
+            admission,
+            Dispatcher(placing, self._clients, directory=directory, leases=self._leases, clock=clock),
+            desks=Desks(places, quoting, self._view),
+            ledger=ledger,
             clock=clock,
         )
 
@@ -155,3 +162,7 @@ class Router:
             await self._board.close()
         if metrics is not None:
             await metrics.stop()
+
+
+def _key(file: Path | None) -> bytes | None:
+    return None if file is None else read_key(file)

@@ -11,6 +11,7 @@ from pathlib import Path
 from niyama_core.manifest_reader import ManifestReader
 from niyama_runtime.grpc_channel import MAX_MESSAGE_BYTES
 from niyama_runtime.grpc_server import ServerSettings
+from niyama_runtime.leases import DEFAULT_LEASE_SECONDS
 from niyama_runtime.redis_settings import RedisSettings
 from niyama_runtime.role_sections import (
     LogSettings,
@@ -42,6 +43,8 @@ class RouterSettings:
         replica_service: host:port of a name that stands for the address of each replica, such as a headless Service's;
             None without.
         resume_key_file: holds the key, shared by all routers, that signs resume tokens; None signs nothing.
+        lease_key_file: holds the key, shared by routers and replicas, that signs leases; None signs nothing.
+        lease_valid_for: seconds within which a stream must have begun by its lease.
         replica_tls: how replicas are spoken to; None without TLS.
         log: from which level on, and whether as JSON.
         rules: what may change.
@@ -55,6 +58,8 @@ class RouterSettings:
     replicas: tuple[str, ...]
     replica_service: str | None
     resume_key_file: Path | None
+    lease_key_file: Path | None
+    lease_valid_for: float
     replica_tls: ClientTls | None
     log: LogSettings
     rules: Rules
@@ -80,6 +85,8 @@ def parse_settings(document: Mapping[str, object]) -> RouterSettings:
         replicas=_read_replicas(reader),
         replica_service=_read_address(reader, "replicaService") if "replicaService" in reader else None,
         resume_key_file=read_path(reader, "resumeKeyFile"),
+        lease_key_file=read_path(reader, "leaseKeyFile"),
+        lease_valid_for=reader.duration("leaseValidFor", DEFAULT_LEASE_SECONDS),
         replica_tls=read_client_tls(reader, "replicaTls"),
         log=read_log(reader),
         rules=read_rules(reader),

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from niyama_agent.engine import EngineRequest
 from niyama_agent.intake import Intake, InvalidRequestError
+from niyama_agent.lease_gate import LeaseGate
 from niyama_agent.paced_engine import PacedEngine, PacedSettings
 from niyama_agent.settings import Limits
 from niyama_runtime.clock import VirtualClock
+from niyama_runtime.leases import Leases
 
 from tests.builders import A100
 from tests.replica_agent.agents import a_message, seconds
@@ -19,7 +21,8 @@ def intake() -> Intake:
     profile = replace(A100, kv_capacity_tokens=1000, context_tokens=16_384)
     engine = PacedEngine(PacedSettings(profile=profile, replay=True), clock, on_iteration=lambda record: None)
     limits = Limits(context_tokens=None, max_output_tokens=4096)
-    return Intake(engine, model="llama", limits=limits, clock=clock)
+    gate = LeaseGate(Leases(None, unix_now=clock.now), replica="llama-0")
+    return Intake(engine, model="llama", limits=limits, clock=clock, gate=gate)
 
 
 async def read(prompt_tokens: int, max_tokens: int | None = None, **fields: Any) -> EngineRequest:  # noqa: ANN401

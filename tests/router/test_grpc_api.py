@@ -19,7 +19,6 @@ from niyama_router.load_store import Sighting
 from niyama_router.metrics import RouterMetrics
 from niyama_router.outcome import Outcome, OutcomeKind
 from niyama_runtime.grpc_channel import open_channel
-from niyama_runtime.status import failure_of
 from prometheus_client import generate_latest
 
 from tests.router.conftest import StartReplica
@@ -82,16 +81,6 @@ async def test_the_description_joins_rules_and_engine(start_replica: StartReplic
 async def test_a_description_needs_no_replica() -> None:
     async with RouterUnderTest("127.0.0.1:1") as router:
         assert (await router.stub.Describe(describe_pb2.DescribeRequest())).model == "test-model"
-
-
-async def test_what_is_not_built_says_so_in_clear_words(start_replica: StartReplica) -> None:
-    async with RouterUnderTest("127.0.0.1:1") as router:
-        with pytest.raises(grpc.aio.AioRpcError) as place:
-            await router.stub.Place(inference_pb2.PlaceRequest())
-    failure = failure_of(place.value)
-    assert failure.code is grpc.StatusCode.UNIMPLEMENTED
-    assert failure.reason == "NOT_BUILT"
-    assert "yet" in failure.message
 
 
 async def test_health_and_reflection_are_there() -> None:
