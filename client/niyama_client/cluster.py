@@ -45,6 +45,7 @@ class ClassAttainment:
         num_moved: were moved to another replica.
         num_deadline_tokens: tokens emitted with a deadline of their own.
         num_late_tokens: of those, the late ones.
+        num_placed: placed for clients that stream from replicas themselves; they are in none of the other counts.
     """
 
     qos_class: str
@@ -58,6 +59,7 @@ class ClassAttainment:
     num_moved: int
     num_deadline_tokens: int
     num_late_tokens: int
+    num_placed: int = 0
 
     @property
     def num_running(self) -> int:
@@ -192,6 +194,7 @@ def _class_from_wire(message: inference_pb2.ClassAttainment) -> ClassAttainment:
         num_moved=message.num_moved,
         num_deadline_tokens=message.num_deadline_tokens,
         num_late_tokens=message.num_late_tokens,
+        num_placed=message.num_placed,
     )
 
 

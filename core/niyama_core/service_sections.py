@@ -137,10 +137,12 @@ class Security:
     Attributes:
         network_policy: whether NetworkPolicies are made.
         resume_key_secret: the key by which routers sign what a client carries from one to another; None signs nothing.
+        lease_key_secret: the key by which replicas know whom routers have sent; None serves whoever calls.
     """
 
     network_policy: bool = True
     resume_key_secret: SecretKey | None = None
+    lease_key_secret: SecretKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,7 @@ def read_security(section: ManifestReader) -> Security:
     security = Security(
         network_policy=section.flag("networkPolicy", True),
         resume_key_secret=read_secret_key(section, "resumeKeySecret", default_key="key"),
+        lease_key_secret=read_secret_key(section, "leaseKeySecret", default_key="key"),
     )
     section.refuse_unknown()
     return security

@@ -124,6 +124,19 @@ def test_routers_sign_with_the_key_of_a_secret_that_replicas_do_not_see() -> Non
     assert volume not in template_of(blueprint, "llama-replica")["spec"]["volumes"]
 
 
+def test_routers_and_replicas_share_the_key_of_leases_and_clients_may_reach_replicas() -> None:
+    blueprint = a_blueprint(security={"leaseKeySecret": {"name": "leasing", "key": "hmac"}})
+    objects = objects_of(blueprint)
+    volume = {"name": "lease-key", "secret": {"secretName": "leasing", "items": [{"key": "hmac", "path": "key"}]}}
+    for role in ("llama-router", "llama-replica"):
+        assert '"leaseKeyFile": "/etc/niyama-lease/key"' in objects["ConfigMap", role]["data"][CONFIG_FILE]
+        assert volume in template_of(blueprint, role)["spec"]["volumes"]
+    grpc, _ = objects["NetworkPolicy", "llama-replica"]["spec"]["ingress"]
+    assert "from" not in grpc
+    grpc, _ = objects_of(a_blueprint())["NetworkPolicy", "llama-replica"]["spec"]["ingress"]
+    assert "from" in grpc
+
+
 def test_overrides_add_to_the_template_and_replace_what_has_the_same_name() -> None:
     pods = {
         "labels": {"team": "ml"},

@@ -53,7 +53,9 @@ def _service_account(blueprint: Blueprint) -> Manifest:
 
 
 def _network_policies(blueprint: Blueprint) -> list[Manifest]:
-    policies = [network_policy(blueprint, Role.REPLICA, callers=[Role.ROUTER], port=GRPC_PORT)]
+    # Replicas that ask for leases serve clients, too, that routers have sent.
+    senders = [Role.ROUTER] if blueprint.spec.security.lease_key_secret is None else []
+    policies = [network_policy(blueprint, Role.REPLICA, callers=senders, port=GRPC_PORT)]
     if isinstance(blueprint.spec.redis, EmbeddedRedis):
         callers = [Role.ROUTER, Role.REPLICA]
         policies.append(network_policy(blueprint, Role.REDIS, callers=callers, port=REDIS_PORT))

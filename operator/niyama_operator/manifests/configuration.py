@@ -25,7 +25,7 @@ from niyama_operator.manifests.blueprint import (
     Role,
     fingerprint,
 )
-from niyama_operator.manifests.pod_template import REDIS_PASSWORD_FILE, RESUME_KEY_FILE
+from niyama_operator.manifests.pod_template import LEASE_KEY_FILE, REDIS_PASSWORD_FILE, RESUME_KEY_FILE
 
 __all__ = ["CONFIG_FILE", "config_map", "restart_mark", "role_document"]
 
@@ -61,15 +61,16 @@ def role_document(blueprint: Blueprint, role: Role) -> dict[str, object]:
         drain_grace=spec.drain_grace,
         log={"level": spec.observability.log_level, "json": spec.observability.log_json},
     )
+    leases = {} if spec.security.lease_key_secret is None else {"leaseKeyFile": str(LEASE_KEY_FILE)}
     if role is Role.REPLICA:
-        return agent_document(spec, around)
+        return {**agent_document(spec, around), **leases}
     replicas = {
         "replicaService": f"{blueprint.host(blueprint.replicas_service)}:{GRPC_PORT}",
         "maxConnectionAge": f"{spec.router.max_connection_age:.3f}s",
     }
     if spec.security.resume_key_secret is not None:
         replicas["resumeKeyFile"] = str(RESUME_KEY_FILE)
-    return router_document(spec, around, replicas=replicas)
+    return {**router_document(spec, around, replicas=replicas), **leases}
 
 
 def _redis(blueprint: Blueprint) -> Mapping[str, object]:

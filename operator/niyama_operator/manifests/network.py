@@ -71,9 +71,10 @@ def disruption_budget(blueprint: Blueprint, role: Role) -> Manifest:
 
 
 def network_policy(blueprint: Blueprint, role: Role, *, callers: Sequence[Role], port: int) -> Manifest:
-    """Return the policy that lets only `callers` reach a role's `port`, and whoever scrapes its metrics."""
+    """Return the policy that lets only `callers` reach a role's `port`, all where none is named, and its metrics."""
     peers = [{"podSelector": {"matchLabels": blueprint.selector(caller)}} for caller in callers]
-    ingress: list[Manifest] = [{"from": peers, "ports": [{"port": port, "protocol": "TCP"}]}]
+    ports: Manifest = {"ports": [{"port": port, "protocol": "TCP"}]}
+    ingress: list[Manifest] = [{"from": peers, **ports} if peers else ports]
     if role is not Role.REDIS:
         ingress.append({"ports": [{"port": METRICS_PORT, "protocol": "TCP"}]})
     return {

@@ -16,6 +16,7 @@ from niyama_operator.manifests.blueprint import GRPC_PORT, METRICS_PORT, Bluepri
 
 __all__ = [
     "CONFIG_FOLDER",
+    "LEASE_KEY_FILE",
     "REDIS_PASSWORD_FILE",
     "RESUME_KEY_FILE",
     "container_security",
@@ -32,6 +33,7 @@ __all__ = [
 CONFIG_FOLDER = "/etc/niyama"
 REDIS_PASSWORD_FILE = PurePosixPath("/etc/niyama-redis/password")
 RESUME_KEY_FILE = PurePosixPath("/etc/niyama-resume/key")
+LEASE_KEY_FILE = PurePosixPath("/etc/niyama-lease/key")
 _USER = 65532
 
 
@@ -149,6 +151,8 @@ def _secrets(blueprint: Blueprint, role: Role) -> Mapping[str, tuple[SecretKey, 
         found["redis-password"] = (spec.redis.password_secret, REDIS_PASSWORD_FILE)
     if role is Role.ROUTER and spec.security.resume_key_secret is not None:
         found["resume-key"] = (spec.security.resume_key_secret, RESUME_KEY_FILE)
+    if spec.security.lease_key_secret is not None:
+        found["lease-key"] = (spec.security.lease_key_secret, LEASE_KEY_FILE)
     return found
 
 
