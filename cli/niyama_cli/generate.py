@@ -11,6 +11,7 @@ from niyama_client import (
     GenerateOptions,
     Generation,
     Importance,
+    Mode,
     Qos,
     QosAsk,
     Relegation,
@@ -64,6 +65,9 @@ def generate(
     timeout: Annotated[
         float | None, typer.Option(parser=seconds, metavar="DURATION", help="Give up after this time: 10m.")
     ] = None,
+    mode: Annotated[
+        Mode, typer.Option(help="Which way tokens come: through a router, from the replica, or as can be reached.")
+    ] = Mode.ROUTED,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer alone.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
     address: AddressOption = None,
@@ -73,7 +77,7 @@ def generate(
     tls_key: KeyOption = None,
 ) -> None:
     """Put the request together and send it."""
-    options = GenerateOptions(app=app_name)
+    options = GenerateOptions(app=app_name, mode=mode)
     if importance is not None:
         options["importance"] = importance
     if max_tokens is not None:

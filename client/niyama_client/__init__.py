@@ -31,6 +31,7 @@ from niyama_client.generation import Generation
 from niyama_client.quotes import ClassQuote
 from niyama_client.requests import ChatMessage, GenerateOptions, Prompt, Qos, Sampling
 from niyama_client.retries import Retries
+from niyama_client.routes import Mode
 from niyama_client.sync_client import SyncClient, SyncGeneration
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "Interactive",
     "InvalidRequestError",
     "LoadBoardState",
+    "Mode",
     "NiyamaError",
     "OnOverload",
     "OverloadedError",

@@ -11,13 +11,18 @@ from niyama_runtime.status import failure_of
 from niyama_runtime.tls import ClientTls
 from niyama_runtime.wire import WireError
 
+from niyama_client.auto_route import AutoRoute
 from niyama_client.cluster import ClusterStatus, Description, description_from_wire, status_from_wire
 from niyama_client.connection import DEFAULT_ADDRESS, Target, open_channel, target_name
+from niyama_client.direct_route import DirectRoute
 from niyama_client.errors import broken_contract
-from niyama_client.generation import Generation, StreamCall
+from niyama_client.generation import Generation
+from niyama_client.places import Places
 from niyama_client.quotes import ClassQuote, quotes_from_wire
-from niyama_client.requests import GenerateOptions, Prompt, Qos, generate_request
+from niyama_client.replica_channels import ReplicaChannels
+from niyama_client.requests import GenerateOptions, Prompt, Qos, generate_request, mode_of
 from niyama_client.retries import Patience, Retries
+from niyama_client.routes import Mode, Route, RoutedRoute
 
 __all__ = ["Client"]
 
@@ -41,6 +46,8 @@ class Client:
         retries: when a call is tried again.
         app: name of the application, by which the router remembers how long answers are.
         through_proxy: whether to heed the environment's http_proxy.
+        mode: which way tokens come where a request does not say: through routers, from replicas themselves, or from
+            replicas as far as their addresses can be reached.
 
     Raises:
         ValueError: the address is none; the message says how to write one.
@@ -54,11 +61,14 @@ class Client:
         retries: Retries | None = None,
         app: str = "",
         through_proxy: bool = False,
+        mode: Mode = Mode.ROUTED,
     ) -> None:
         self.address = target_name(address)
         self._target = Target(address, tls, through_proxy)
         self._retries = retries or Retries()
         self._app = app
+        self._mode = mode
+        self._replicas = ReplicaChannels(self._target)
         self._channel: grpc.aio.Channel | None = None
         self._opened_stub: inference_pb2_grpc.InferenceAsyncStub | None = None
 
@@ -74,14 +84,9 @@ class Client:
         """
         request_id = options.get("request_id") or uuid.uuid4().hex
         request = generate_request(prompt, qos, options=options, request_id=request_id, app=self._app)
-        generate, patience = self._stub().Generate, Patience(self._retries, options.get("timeout"))
-
-        def open_call(resume: generation_pb2.Resume | None) -> StreamCall:
-            if resume is not None:
-                request.resume.CopyFrom(resume)
-            return generate(request, timeout=patience.seconds_left())
-
-        return Generation(request_id, open_call, patience=patience)
+        patience = Patience(self._retries, options.get("timeout"))
+        route = self._route(request, mode_of(options, self._mode), patience=patience)
+        return Generation(request_id, route, patience=patience)
 
     async def status(self) -> ClusterStatus:
         """Return how the cluster fares, as the router that answers sees it.
@@ -136,8 +141,9 @@ class Client:
             raise broken_contract(f"the server sent a quote that cannot be read: {error}") from error
 
     async def close(self) -> None:
-        """Close the channel; generations that run are cancelled."""
+        """Close all channels; generations that run are cancelled."""
         channel, self._channel, self._opened_stub = self._channel, None, None
+        await self._replicas.close()
         if channel is not None:
             await channel.close()
 
@@ -149,6 +155,17 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _route(self, request: generation_pb2.GenerateRequest, mode: Mode, *, patience: Patience) -> Route:
+        stub = self._stub()
+        routed = RoutedRoute(request, stub, patience=patience)
+        if mode is Mode.ROUTED:
+            return routed
+        places = Places(request, stub, patience=patience)
+        direct = DirectRoute(request, places, channels=self._replicas, patience=patience)
+        if mode is Mode.DIRECT:
+            return direct
+        return AutoRoute(direct, routed, reachability=self._replicas.reachability)
 
     def _stub(self) -> "inference_pb2_grpc.InferenceAsyncStub":
         """Return the stub; the channel is opened with the first call, because it belongs to the loop that runs then."""

@@ -5,22 +5,19 @@ reader who has gone is computed in vain.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import grpc
-from niyama.v1 import generation_pb2
 from niyama_runtime.cancellation import is_task_cancelled
 from niyama_runtime.status import failure_of
 
 from niyama_client.answers import Accepted, Completion, Token
 from niyama_client.retries import Patience
+from niyama_client.routes import Route, RouteFailedError
 from niyama_client.transcript import Transcript
 
-__all__ = ["Generation", "StreamCall"]
-
-OpenCall = Callable[[generation_pb2.Resume | None], "StreamCall"]
-StreamCall = grpc.aio.UnaryStreamCall[generation_pb2.GenerateRequest, generation_pb2.GenerateResponse]
+__all__ = ["Generation"]
 
 
 class Generation:
@@ -35,13 +32,12 @@ class Generation:
         num_calls: how often it has been sent; more than once when a router was lost on the way.
     """
 
-    def __init__(self, request_id: str, open_call: OpenCall, *, patience: Patience) -> None:
+    def __init__(self, request_id: str, route: Route, *, patience: Patience) -> None:
         self.request_id = request_id
         self.num_calls = 0
-        self._open_call = open_call
+        self._route = route
         self._patience = patience
         self._transcript = Transcript()
-        self._call: StreamCall | None = None
         self._begun = False
         self._cancelled = False
 
@@ -86,8 +82,7 @@ class Generation:
     def cancel(self) -> None:
         """End the generation; a loop over it ends at once, without an error."""
         self._cancelled = True
-        if self._call is not None:
-            self._call.cancel()
+        self._route.cancel()
 
     def __aiter__(self) -> AsyncGenerator[Token, None]:
         """Begin.
@@ -109,22 +104,21 @@ class Generation:
                 async with aclosing(self._attempt()) as tokens:
                     async for token in tokens:
                         yield token
-            except grpc.aio.AioRpcError as error:
+            except (grpc.aio.AioRpcError, RouteFailedError) as error:
                 if len(self._transcript.tokens) > num_before:
                     self._patience.renew()
+                failure = error.failure if isinstance(error, RouteFailedError) else failure_of(error)
                 can_go_on = self._transcript.resume() is not None
-                await self._patience.wait_after(failure_of(error), self._transcript.tokens, can_go_on=can_go_on)
+                await self._patience.wait_after(failure, self._transcript.tokens, can_go_on=can_go_on)
 
     async def _attempt(self) -> AsyncGenerator[Token, None]:
         self.num_calls += 1
-        call = self._call = self._open_call(self._transcript.resume())
         try:
-            async for message in call:
-                for token in self._transcript.take(message):
-                    yield token
+            async with aclosing(self._route.stream(self._transcript)) as messages:
+                async for message in messages:
+                    for token in self._transcript.take(message):
+                        yield token
             self._transcript.end()
         except asyncio.CancelledError:
             if not self._cancelled or is_task_cancelled():
                 raise
-        finally:
-            call.cancel()

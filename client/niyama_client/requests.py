@@ -17,8 +17,9 @@ from niyama_runtime.grpc_channel import MAX_MESSAGE_BYTES
 from niyama_runtime.wire import duration_to_wire, importance_to_wire
 
 from niyama_client.errors import refusal
+from niyama_client.routes import Mode
 
-__all__ = ["ChatMessage", "GenerateOptions", "Prompt", "Qos", "Sampling", "generate_request"]
+__all__ = ["ChatMessage", "GenerateOptions", "Prompt", "Qos", "Sampling", "generate_request", "mode_of"]
 
 _MAX_UINT32 = 2**32 - 1
 
@@ -76,6 +77,7 @@ class GenerateOptions(TypedDict, total=False):
         request_id: at most 128 characters, for logs; made by the client when left out.
         sampling: how tokens are chosen.
         timeout: seconds after which the call is given up, retries included; left out, never.
+        mode: `routed`, `direct` or `auto`; left out, the client's own.
     """
 
     importance: Importance | Literal["high", "low"]
@@ -84,6 +86,20 @@ class GenerateOptions(TypedDict, total=False):
     request_id: str
     sampling: Sampling
     timeout: float
+    mode: Mode | Literal["routed", "direct", "auto"]
+
+
+def mode_of(options: GenerateOptions, default: Mode) -> Mode:
+    """Return which way tokens are to come.
+
+    Raises:
+        InvalidRequestError: there is no such mode.
+    """
+    mode = options.get("mode", default)
+    try:
+        return Mode(mode)
+    except ValueError:
+        raise refusal("mode", f"{mode!r} is unknown: choose one of {', '.join(m.value for m in Mode)}") from None
 
 
 def generate_request(

@@ -19,6 +19,7 @@ from niyama_client.portal import Portal
 from niyama_client.quotes import ClassQuote
 from niyama_client.requests import GenerateOptions, Prompt, Qos
 from niyama_client.retries import Retries
+from niyama_client.routes import Mode
 
 __all__ = ["SyncClient", "SyncGeneration"]
 
@@ -39,8 +40,9 @@ class SyncClient:
         retries: Retries | None = None,
         app: str = "",
         through_proxy: bool = False,
+        mode: Mode = Mode.ROUTED,
     ) -> None:
-        self._client = Client(address, tls=tls, retries=retries, app=app, through_proxy=through_proxy)
+        self._client = Client(address, tls=tls, retries=retries, app=app, through_proxy=through_proxy, mode=mode)
         self.address = self._client.address
         self._portal = Portal("niyama-client")
 

@@ -26,7 +26,6 @@ class Reason(StrEnum):
     REPLICAS_FAILED = "REPLICAS_FAILED"
     PROTOCOL_BREACH = "PROTOCOL_BREACH"
     DEADLINE = "DEADLINE"
-    NOT_BUILT = "NOT_BUILT"
 
 
 class RouterError(Exception):

@@ -8,9 +8,8 @@ from array import array
 from dataclasses import dataclass, field
 
 from niyama.v1 import generation_pb2
-from niyama_core.delivery import Delivery
 from niyama_core.slo import Promise
-from niyama_runtime import wire
+from niyama_runtime import verdict
 
 __all__ = ["GivenAnswer"]
 
@@ -39,11 +38,5 @@ class GivenAnswer:
     def judge(self, completion: generation_pb2.Completion, promise: Promise) -> None:
         """Write into a closing message what the whole answer came to, of which its replica saw the end only."""
         num_before = len(self.token_ids) - len(self.emitted_us)
-        delivery = Delivery(promise, arrival=0.0, num_before=num_before)
-        delivery.take(microseconds / 1e6 for microseconds in self.emitted_us)
-        completion.num_late_tokens = delivery.num_late_tokens
-        completion.on_time = delivery.is_on_time
-        times = {"ttft": delivery.ttft, "largest_tbt": delivery.largest_tbt, "ttlt": delivery.ttlt}
-        for name, seconds in times.items():
-            if seconds is not None:
-                getattr(completion, name).CopyFrom(wire.duration_to_wire(seconds))
+        emitted = (microseconds / 1e6 for microseconds in self.emitted_us)
+        verdict.judge(completion, promise, emitted=emitted, num_before=num_before)
