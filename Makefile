@@ -116,12 +116,13 @@ results: $(STAMP) ## Compute the published tables again into docs/results (QUICK
 	$(BIN)/python -m bench.results --jobs $(or $(JOBS),1) $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) ## Measure the time of one plan, one placement, predictors, the simulator, and the router's throughput
+bench: $(STAMP) ## Measure the time of one plan, one placement, predictors, the simulator, the router's throughput and direct mode's
 	$(BIN)/python bench/plan.py
 	$(BIN)/python bench/predictor.py
 	$(BIN)/python bench/placement.py
 	$(BIN)/python bench/simulator.py
 	$(BIN)/python bench/router.py
+	$(BIN)/python bench/direct.py
 
 .PHONY: losses
 losses: $(STAMP) ## Show that nothing is lost, whatever dies, hangs or is out of reach (ARGS="--seed 7"; partitions need root)

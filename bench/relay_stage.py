@@ -42,7 +42,9 @@ class EagerReplica:
 
     async def generate(self, request: replica_pb2.ReplicaGenerateRequest, context: Context) -> AsyncIterator[bytes]:
         """Send everything at once."""
-        accepted = generation_pb2.Accepted(request_id=request.request.request_id, replica="eager", engine="paced")
+        accepted = generation_pb2.Accepted(
+            request_id=request.request.request_id, promise=request.promise, replica="eager", engine="paced"
+        )
         yield Event(accepted=accepted).SerializeToString()
         num_tokens = request.request.sampling.seed
         if num_tokens > len(self._tokens):

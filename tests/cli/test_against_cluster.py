@@ -59,6 +59,12 @@ def test_a_promise_is_asked_for_by_class_or_by_times(
     assert (document["num_output_tokens"], document["engine"], document["on_time"]) == (3, "paced", True)
 
 
+@pytest.mark.parametrize("mode", ["direct", "auto"])
+def test_tokens_may_come_from_the_replica_itself(mode: str, capsys: Capture) -> None:
+    assert run(["generate", "Hi", "--mode", mode, "--max-tokens", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["num_output_tokens"] == 3
+
+
 @pytest.mark.parametrize("arguments", [[], ["-"]])
 def test_a_prompt_may_be_piped_in(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("Summarise this, please."))
