@@ -3,9 +3,10 @@
     python bench/backoff.py [--load 1.5] [--load 2] [--routers 1 --routers 2] [--seconds 120] [--obey 0.5] [--json]
 
 Whoever is refused comes back once, after what `RetryInfo` said and up to a tenth more, as the SDK does; with `--obey` a
-share of them, the others give up. *First time* is the share of those who came back that was let in then, *told* the
-median of what they were told. Beside it: the share of all that was let in at once, and what of those let in was on time
-in the later half of the run, of the class that fared worst: the router learns how far its estimates are off.
+share of them, the others give up. *No time* is the share refused without an appointment, because nobody could tell when
+there will be room; they do not come back. *First time* is the share of those who came back that was let in then, *told*
+the median of what they were told. Beside it: the share of all that was let in at once, and what of those let in was on
+time in the later half of the run, of the class that fared worst.
 """
 
 import argparse
@@ -35,13 +36,15 @@ class Tally:
 
     Attributes:
         let_in: at once.
-        told: seconds, of each who was refused.
+        num_untold: refused without an appointment, because nobody could tell when there will be room.
+        told: seconds, of each other who was refused.
         came_back: whether each who came back was let in.
         on_time: whether each that was let in kept its promise, by class, in the order of their ends.
         failures: by reason, of what else went wrong.
     """
 
     let_in: int = 0
+    num_untold: int = 0
     told: list[float] = field(default_factory=list)
     came_back: list[bool] = field(default_factory=list)
     on_time: dict[str, list[bool]] = field(default_factory=dict)
@@ -56,6 +59,7 @@ class Row:
     routers: int
     num_requests: int
     let_in: float
+    untold: float
     told_s: float
     num_came_back: int
     first_time: float | None
@@ -74,28 +78,33 @@ class Visitor:
     rng: random.Random
 
     async def visit(self, request: WorkloadRequest) -> None:
-        """Send a request; once more if it is refused."""
-        told = await self._ask(request)
-        if told is None:
+        """Send a request; once more if it is refused with an appointment."""
+        refusal = await self._ask(request)
+        if refusal is None:
             self.tally.let_in += 1
+            return
+        appointment, told = refusal.metadata.get("appointment"), refusal.retry_after or 0.0
+        if appointment is None:
+            self.tally.num_untold += 1
             return
         self.tally.told.append(told)
         if self.rng.random() < self.obey:
             await asyncio.sleep(told * (1 + JITTER * self.rng.random()))
-            self.tally.came_back.append(await self._ask(request) is None)
+            self.tally.came_back.append(await self._ask(request, appointment) is None)
 
-    async def _ask(self, request: WorkloadRequest) -> float | None:
-        """Return None when the request was let in, after its end; else what it was told."""
+    async def _ask(self, request: WorkloadRequest, appointment: str = "") -> OverloadedError | None:
+        """Return None when the request was let in, after its end; else the refusal."""
         generation = self.client.generate(
             self.text.prompt(request.request_id, request.num_prompt_tokens),
             qos=request.promise.qos_class,
             max_tokens=request.num_output_tokens,
             request_id=request.request_id,
+            appointment=appointment,
         )
         try:
             await generation.text()
         except OverloadedError as error:
-            return error.retry_after or 0.0
+            return error
         except NiyamaError as error:
             self.tally.failures.append(error.reason or str(error))
             return None
@@ -123,12 +132,13 @@ async def run(stage: Stage, qps: float, *, seconds: float, obey: float) -> Tally
 
 def row(tally: Tally, *, load: float, routers: int) -> Row:
     """Return what the counts come to."""
-    num_requests = tally.let_in + len(tally.told)
+    num_requests = tally.let_in + tally.num_untold + len(tally.told)
     return Row(
         load=load,
         routers=routers,
         num_requests=num_requests,
         let_in=tally.let_in / num_requests,
+        untold=tally.num_untold / num_requests,
         told_s=statistics.median(tally.told) if tally.told else 0.0,
         num_came_back=len(tally.came_back),
         first_time=_share(tally.came_back) if tally.came_back else None,
@@ -144,13 +154,14 @@ def _share(held: Sequence[bool]) -> float:
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as Markdown."""
     lines = [
-        "| load | routers | requests | let in at once | told | came back | first time | on time | failed |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| load | routers | requests | let in at once | no time | told | came back | first time | on time | failed |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for one in rows:
         first = "–" if one.first_time is None else f"{100 * one.first_time:.1f} %"
+        shares = " | ".join(f"{100 * share:.0f} %" for share in (one.let_in, one.untold))
         lines.append(
-            f"| {one.load:g} | {one.routers} | {one.num_requests} | {100 * one.let_in:.0f} % | {one.told_s:.1f} s "
+            f"| {one.load:g} | {one.routers} | {one.num_requests} | {shares} | {one.told_s:.1f} s "
             f"| {one.num_came_back} | {first} | {100 * one.on_time:.1f} % | {one.num_failed} |"
         )
     return "\n".join(lines)

@@ -84,7 +84,7 @@ class Client:
         """
         request_id = options.get("request_id") or uuid.uuid4().hex
         request = generate_request(prompt, qos, options=options, request_id=request_id, app=self._app)
-        patience = Patience(self._retries, options.get("timeout"))
+        patience = Patience(self._retries, options.get("timeout"), appointment=options.get("appointment", ""))
         route = self._route(request, mode_of(options, self._mode), patience=patience)
         return Generation(request_id, route, patience=patience)
 

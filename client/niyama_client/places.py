@@ -92,7 +92,7 @@ class Places:
         *,
         timeout: float | None,  # noqa: ASYNC109, gRPC's own
     ) -> inference_pb2.PlaceResponse:
-        call = self.asking = self._stub.Place(asked, timeout=timeout)
+        call = self.asking = self._stub.Place(asked, timeout=timeout, metadata=self._patience.metadata)
         return await call
 
     def _note_nobody(self) -> None:

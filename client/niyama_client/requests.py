@@ -76,6 +76,8 @@ class GenerateOptions(TypedDict, total=False):
         max_tokens: the most tokens to generate; left out, the cluster's default. A cap, not an estimate.
         request_id: at most 128 characters, for logs; made by the client when left out.
         sampling: how tokens are chosen.
+        appointment: what an `OverloadedError` had in `metadata["appointment"]`, of the same request id: whoever comes
+            back when told goes before those who come anew.
         timeout: seconds after which the call is given up, retries included; left out, never.
         mode: `routed`, `direct` or `auto`; left out, the client's own.
     """
@@ -85,6 +87,7 @@ class GenerateOptions(TypedDict, total=False):
     max_tokens: int
     request_id: str
     sampling: Sampling
+    appointment: str
     timeout: float
     mode: Mode | Literal["routed", "direct", "auto"]
 

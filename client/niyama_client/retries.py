@@ -50,10 +50,19 @@ class Patience:
 
     Args:
         retries: how often.
+        appointment: what a router said when it refused the request before.
         timeout: seconds for all attempts together; None for ever.
     """
 
-    def __init__(self, retries: Retries, timeout: float | None = None, *, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        retries: Retries,
+        timeout: float | None = None,
+        *,
+        appointment: str = "",
+        rng: random.Random | None = None,
+    ) -> None:
+        self._appointment = appointment
         self._rng = rng or random.Random()
         self._backoff = Backoff(retries.first_delay, retries.longest_delay, rng=self._rng)
         self._longest_delay = retries.longest_delay
@@ -69,6 +78,11 @@ class Patience:
             grpc.StatusCode.RESOURCE_EXHAUSTED: self._retries.overloaded,
         }
         self._backoff.reset()
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What the next attempt tells of those before: the appointment of one that was refused."""
+        return (("niyama-appointment", self._appointment),) if self._appointment else ()
 
     def seconds_left(self) -> float | None:
         """Return the seconds that the next attempt may take, 0 when there are none; None for ever."""
@@ -87,6 +101,7 @@ class Patience:
         Raises:
             NiyamaError: there shall be none, or the time would be over before.
         """
+        self._appointment = failure.metadata.get("appointment", "")
         delay = None if tokens and not can_go_on else self.delay_after(failure)
         left = self.seconds_left()
         if delay is None or (left is not None and delay >= left):

@@ -83,7 +83,9 @@ class RoutedRoute:
         resume = transcript.resume()
         if resume is not None:
             self._request.resume.CopyFrom(resume)
-        call = self._current = self._stub.Generate(self._request, timeout=self._patience.seconds_left())
+        call = self._current = self._stub.Generate(
+            self._request, timeout=self._patience.seconds_left(), metadata=self._patience.metadata
+        )
         try:
             async for message in call:
                 yield message

@@ -4,12 +4,13 @@ Of all that `placement` can place, only requests of classes with `onOverload: re
 them with an appointment that `waitlist` gives. One door stands before all replicas of a router.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from niyama_core.placement import Candidate, Placed, Placement, PlacementRequest, Refusal, RefusalReason, place
 from niyama_core.slo import OnOverload, promised_seconds
-from niyama_core.waitlist import Appointment, Arrival, Waitlist
+from niyama_core.waitlist import MOST_SECONDS, Appointment, Arrival, Waitlist
 
 __all__ = ["Asked", "Door"]
 
@@ -26,7 +27,7 @@ class Asked:
         request: what placement knows of it.
         request_id: by which it is known when it comes back.
         seconds_for: how long it is to be expected to take when so many seconds are forecast; forecasts know nothing of
-            what comes later, such as more important work.
+            what comes later, such as more important work. Infinity when nobody can tell.
         appointment: what another router's door gave it.
     """
 
@@ -67,6 +68,8 @@ class Door:
             promised=promised_seconds(request.promise.slo),
             work=request.num_prompt_tokens / sum(candidate.prefill_rate for candidate in candidates),
         )
+        if arrival.wait == math.inf:
+            return Refusal(RefusalReason.OVERLOAD, retry_after=MOST_SECONDS)
         waitlist = self._waitlists.setdefault(request.promise.qos_class, Waitlist())
         come_back_in = waitlist.ask(arrival, now, num_routers=self.num_routers, elsewhere=asked.appointment)
         return placed if come_back_in is None else Refusal(RefusalReason.OVERLOAD, retry_after=come_back_in)

@@ -76,12 +76,10 @@ class Factor:
         value: the factor.
         confidence: share of the requests that stay below, as far as is known: less than was asked for while few have
             been seen, 0 when none has.
-        at_least: what it is at least, where it is not known.
     """
 
     value: float | None
     confidence: float
-    at_least: float = 1.0
 
     def applied_to(self, seconds: float) -> float | None:
         """Return what is quoted for a forecast of so many seconds."""
@@ -106,8 +104,7 @@ class ForecastRecord:
             return Factor(1.0, 0.0)
         reachable = len(errors) / (len(errors) + 1)
         confidence = min(confidence, reachable)
-        value = _quantile(errors, confidence)
-        return Factor(value, confidence, at_least=errors[-1][0] if value is None else value)
+        return Factor(_quantile(errors, confidence), confidence)
 
 
 class ForecastRecords:

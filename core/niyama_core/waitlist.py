@@ -20,13 +20,15 @@ and takes those of the others as its own.
 import math
 from dataclasses import dataclass
 
-__all__ = ["TARGET", "Appointment", "Arrival", "Waitlist"]
+__all__ = ["MOST_SECONDS", "TARGET", "Appointment", "Arrival", "Waitlist"]
 
 TARGET = 0.9
 """Share of those who come back when told that are to be let in."""
+MOST_SECONDS = 60.0
+"""What anybody is told at most. It is no appointment but a word to ask again: nobody can tell for longer."""
 
 _MOST_WAITING = 10_000
-_LEAST_SECONDS, _MOST_SECONDS = 0.1, 60.0
+_LEAST_SECONDS = 0.1
 _LEAST_DRAIN, _MOST_DRAIN = 0.02, 2.0
 _LOOK_SECONDS, _STALE_SECONDS = 4.0, 20.0
 _NEWEST_SHARE = 0.3
@@ -129,7 +131,7 @@ class Waitlist:
         due = max(room_at, min(self._next_due, room_at + num_routers * self._work / self._drain))
         self._next_due = due + self._returning * num_routers * arrival.work / self._drain
         # Whoever is told to ask again after a minute, because nobody can tell for longer, is no measure of the rest.
-        return self._give(arrival, due - now, now=now, is_first=due - now <= _MOST_SECONDS)
+        return self._give(arrival, due - now, now=now, is_first=due - now <= MOST_SECONDS)
 
     def _ask_early(self, arrival: Arrival, appointment: Appointment, *, now: float) -> float | None:
         """Let somebody in who comes before their time as if they came anew, else remind them of it."""
@@ -140,7 +142,7 @@ class Waitlist:
         return None
 
     def _give(self, arrival: Arrival, seconds: float, *, now: float, is_first: bool) -> float:
-        seconds = min(_MOST_SECONDS, max(_LEAST_SECONDS, seconds))
+        seconds = min(MOST_SECONDS, max(_LEAST_SECONDS, seconds))
         if len(self._appointments) < _MOST_WAITING:
             self._appointments[arrival.request_id] = Appointment(now, now + seconds, arrival.work, is_first)
             self._work += arrival.work

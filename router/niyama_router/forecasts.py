@@ -4,11 +4,12 @@ A request is forecast when it is first placed. Those that are open are looked at
 token costs nothing here.
 """
 
+import math
 from collections.abc import Iterator
 
 from niyama.v1 import generation_pb2
 from niyama_core.quotes import Course, Factor, ForecastRecords, Measure
-from niyama_core.slo import Importance, Interactive, Promise, promised_seconds
+from niyama_core.slo import Importance, Interactive, Promise
 from niyama_runtime.clock import Clock
 
 from niyama_router.journey import Journey
@@ -17,10 +18,6 @@ __all__ = ["Forecasts"]
 
 _SURE = 0.95
 _FRESH_SECONDS = 0.25
-# Beyond what was promised, where nobody knows when those who wait will be served.
-_TOO_LONG = 1.05
-# Times what was promised: how much longer it would take nobody can tell, beyond the forecast itself.
-_MOST = 2.0
 
 
 class Forecasts:
@@ -52,7 +49,8 @@ class Forecasts:
     def seconds_for(self, promise: Promise, forecast: float) -> float:
         """Return how long a request with such a promise is to be expected to take that is forecast at so many seconds.
 
-        It takes longer once in twenty. Looked up anew a few times a second: a door asks for each request.
+        It takes longer once in twenty; infinity when nobody can tell, because too many wait with no end in sight. It is
+        looked up anew a few times a second: a door asks for each request.
         """
         now, kind = self._clock.now(), _kind(promise)
         factor, until = self._usual.get(kind, (None, 0.0))
@@ -60,10 +58,7 @@ class Forecasts:
             measure = Measure.TTFT if isinstance(promise.slo, Interactive) else Measure.TTLT
             factor = self.factor(promise, measure, confidence=_SURE)
             self._usual[kind] = factor, now + _FRESH_SECONDS
-        promised = promised_seconds(promise.slo)
-        seconds = factor.at_least * forecast if factor.value is None else factor.value * forecast
-        least = _TOO_LONG * promised if factor.value is None else 0.0
-        return min(max(seconds, least), max(forecast, _MOST * promised))
+        return math.inf if factor.value is None else factor.value * forecast
 
     def _course(self, journey: Journey, *, is_whole: bool) -> Iterator[Course]:
         """Yield how a request has gone so far, if it was forecast."""

@@ -12,6 +12,7 @@ from niyama_core.door import Asked
 from niyama_core.load import ReplicaLoad
 from niyama_core.placement import Placed, Refusal, RefusalReason, rescue
 from niyama_core.placement_estimate import forecast
+from niyama_core.waitlist import MOST_SECONDS
 from niyama_runtime.clock import Clock
 from niyama_runtime.status import overloaded
 
@@ -112,11 +113,12 @@ class Placing:
 
     def _no_room(self, journey: Journey, refusal: Refusal) -> RequestFailedError:
         seconds = refusal.retry_after
+        appointment = {"appointment": self._appointments.write(journey.request_id, seconds)}
         return RequestFailedError(
             overloaded(
                 f"no replica can keep the promise at the moment: try again in {seconds:.1f} s",
                 retry_after=seconds,
-                metadata={"appointment": self._appointments.write(journey.request_id, seconds)},
+                metadata=appointment if seconds < MOST_SECONDS else {},
             )
         )
 

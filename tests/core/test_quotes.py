@@ -59,13 +59,13 @@ def test_a_request_that_is_open_takes_at_least_as_long_as_it_has() -> None:
 
 def test_few_answers_are_worth_less_confidence_than_was_asked_for() -> None:
     record = a_record(*[a_course(ttft=float(number)) for number in (1, 2, 3)])
-    assert record.factor(Measure.TTFT, 0.95, still_open=[]) == Factor(3.0, 0.75, 3.0)
-    assert record.factor(Measure.TTFT, 0.5, still_open=[]) == Factor(2.0, 0.5, 2.0)
+    assert record.factor(Measure.TTFT, 0.95, still_open=[]) == Factor(3.0, 0.75)
+    assert record.factor(Measure.TTFT, 0.5, still_open=[]) == Factor(2.0, 0.5)
 
 
 def test_the_factor_is_the_conformal_quantile() -> None:
     record = a_record(*[a_course(ttft=float(number)) for number in range(1, 100)])
-    assert record.factor(Measure.TTFT, 0.95, still_open=[]) == Factor(95.0, 0.95, 95.0)
+    assert record.factor(Measure.TTFT, 0.95, still_open=[]) == Factor(95.0, 0.95)
 
 
 def test_nothing_is_promised_while_too_many_wait_for_longer_than_any_was_seen_to() -> None:
@@ -73,7 +73,6 @@ def test_nothing_is_promised_while_too_many_wait_for_longer_than_any_was_seen_to
     waiting = [a_course(ttft=None, elapsed=60.0, num_output_tokens=0, is_whole=False) for _ in range(20)]
     factor = record.factor(Measure.TTFT, 0.95, still_open=waiting)
     assert (factor.value, factor.applied_to(1.0)) == (None, None)
-    assert factor.at_least == 60.0
     assert record.factor(Measure.TTFT, 0.5, still_open=waiting) == Factor(1.0, 0.5)
 
 
