@@ -1,6 +1,6 @@
 """Do those who come back when told find room? On real processes, under overload, with classes that refuse.
 
-    python bench/backoff.py [--load 1.5] [--load 2] [--routers 1 --routers 2] [--seconds 120] [--obey 0.5] [--json]
+    python -m bench.backoff [--load 1.5] [--load 2] [--routers 1 --routers 2] [--seconds 120] [--obey 0.5] [--json]
 
 Whoever is refused comes back once, after what `RetryInfo` said and up to a tenth more, as the SDK does; with `--obey` a
 share of them, the others give up. *No time* is the share refused without an appointment, because nobody could tell when

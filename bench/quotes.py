@@ -1,6 +1,6 @@
 """Do quotes hold as often as they say? On real processes, at several loads.
 
-    python bench/quotes.py [--load 0.5 --load 0.9 --load 1.2] [--seconds 120] [--confidence 0.95] [--json]
+    python -m bench.quotes [--load 0.5 --load 0.9 --load 1.2] [--seconds 120] [--confidence 0.95] [--json]
 
 Before each request is sent, the router is asked what it could promise to a prompt of that length, once with the length
 of the answer and once without. The request then goes its way, and its times are held against the quote for its class.

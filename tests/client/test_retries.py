@@ -216,7 +216,6 @@ async def test_a_request_that_replicas_fail_on_is_not_sent_to_more_of_them() -> 
 
 async def test_whoever_comes_back_when_told_shows_the_appointment() -> None:
     patience = Patience(Retries(overloaded=1))
-    assert patience.metadata == ()
     await patience.wait_after(overloaded("full", retry_after=0.01, metadata={"appointment": "signed"}))
     assert patience.metadata == (("niyama-appointment", "signed"),)
     assert Patience(Retries(), appointment="from before").metadata == (("niyama-appointment", "from before"),)
